@@ -1,0 +1,244 @@
+"""Converging a host: what is wanted is compared with what is observed, and only what differs is touched.
+
+Everything is written ahead: the before-state of an item is durable before the item is first taken over, and the
+manifest names an item before it is changed, so that whoever comes after a kill knows what was half made.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .system import STATE_DIR, HostError, Progress, Records
+
+State = dict[str, dict[str, Any]]
+"""Facet name -> item -> value; what a resource wants and what was observed have the same shape."""
+
+
+@dataclass
+class Context:
+    """What facets share while one change is made."""
+
+    progress: Progress
+    params: dict[str, Any] = field(default_factory=dict)
+    """How, never what: URLs to download from, `on_change` of units, time limits. A change in these alone is no change."""
+    notes: list[str] = field(default_factory=list)
+    """What the owner should read although nothing failed: edits that were kept, things left in place."""
+
+
+class Facet(Protocol):
+    """One kind of thing on a host."""
+
+    keeps_edits: bool
+    """Whether an item that is no longer as we wrote it is left alone when it is given back."""
+
+    def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """The present values of the wanted items; an absent item is left out. Reads only."""
+        ...
+
+    def capture(self, items: Iterable[str]) -> dict[str, Any]:
+        """All that is needed to put each item back as it is now (None: it does not exist)."""
+        ...
+
+    def apply(self, wanted: Mapping[str, Any], observed: Mapping[str, Any], context: Context) -> None:
+        """Make each of the wanted items so; called with those that differ only."""
+        ...
+
+    def restore(self, captured: Mapping[str, Any], context: Context) -> None:
+        """Put items back as `capture` saw them; None means: remove."""
+        ...
+
+
+class Registry:
+    """The facets in the order in which they are applied; things are taken away in the reverse order."""
+
+    def __init__(self, facets: Mapping[str, Facet], first_to_go: Iterable[str] = ()) -> None:
+        self.facets = dict(facets)
+        self.first_to_go = tuple(first_to_go)
+        self.manifest = Records(f"{STATE_DIR}/manifest")
+
+    def before(self, facet: str) -> Records:
+        """The before-state of a facet's items: first writer wins."""
+        return Records(f"{STATE_DIR}/before/{facet}")
+
+    def observe(self, wanted: State) -> State:
+        """The present state of all wanted items, in the same shape. Raises HostError for a facet it does not know."""
+        unknown = sorted(set(wanted) - set(self.facets))
+        if unknown:
+            raise HostError(f"this agent knows nothing of {', '.join(unknown)}")
+        observed = {name: self.facets[name].observe(items) for name, items in wanted.items() if items}
+        return {name: items for name, items in observed.items() if items}
+
+    def observe_many(self, wanted: Mapping[str, State]) -> dict[str, State]:
+        """Observe several resources at once: each item is looked at once, each facet asked once."""
+        together = union(*wanted.values())
+        observed = self.observe(together)
+        return {
+            key: {
+                name: values
+                for name, items in state.items()
+                if (values := {i: observed[name][i] for i in items if i in observed.get(name, {})})
+            }
+            for key, state in wanted.items()
+        }
+
+    def owned(self) -> dict[str, State]:
+        """What the manifest says is ours, by resource key."""
+        return {key: (self.manifest.get(key) or {}).get("state", {}) for key in self.manifest.names()}
+
+    def plan(self, entries: Mapping[str, State], previous: Mapping[str, State], gone: Iterable[str]) -> Plan:
+        """What must change so that these resources are as wanted and those that are gone leave nothing behind."""
+        owned = self.owned()
+        wanted = union(*entries.values())
+        ours = union(*previous.values(), *(owned.get(key, {}) for key in (*entries, *gone)))
+        others = union(*(state for key, state in owned.items() if key not in entries and key not in set(gone)))
+        left = without(without(ours, wanted), others)
+        observed = self.observe(union(left, wanted))
+        differing = {
+            name: items
+            for name, values in wanted.items()
+            if (items := {i: v for i, v in values.items() if observed.get(name, {}).get(i) != v})
+        }
+        return Plan(wanted, differing, left, observed)
+
+    def take_over(self, plan: Plan, entries: Mapping[str, State]) -> None:
+        """Record the before-state of what is not ours yet, then name it in the manifest; nothing else is written."""
+        owned = self.owned()
+        ours = union(*owned.values())
+        for name, items in plan.wanted.items():
+            records = self.before(name)
+            new = [i for i in items if i not in ours.get(name, {}) and records.get(i) is None]
+            for item, captured in self.facets[name].capture(new).items():
+                records.put(item, {"captured": captured})
+        for key, state in entries.items():
+            mine = union(owned.get(key, {}), state)
+            if mine != owned.get(key):
+                entry = self.manifest.get(key) or {"state": {}}
+                self.manifest.put(key, {"state": mine, "earlier": [*entry.get("earlier", []), entry["state"]]})
+
+    def carry_out(self, plan: Plan, context: Context) -> None:
+        """Make the planned changes; what must go before anything else (units, domains) goes first."""
+        early = {name: plan.left[name] for name in self.first_to_go if name in plan.left}
+        self.give_back(early, plan.observed, context)
+        for name in self.facets:
+            if name == "units" and name in plan.wanted:
+                now = self.facets[name].observe(plan.wanted[name])
+                differing = {i: v for i, v in plan.wanted[name].items() if now.get(i) != v}
+                if differing:
+                    self.facets[name].apply(differing, now, context)
+            elif name in plan.differing:
+                self.facets[name].apply(plan.differing[name], plan.observed.get(name, {}), context)
+        late = {name: items for name, items in plan.left.items() if name not in self.first_to_go}
+        self.give_back(late, plan.observed, context)
+
+    def give_back(self, state: State, observed: State, context: Context) -> None:
+        """Restore the before-state of items; an edit that somebody made since is kept, and noted."""
+        for name in reversed(list(self.facets)):
+            items = state.get(name)
+            if not items:
+                continue
+            facet, records = self.facets[name], self.before(name)
+            captured: dict[str, Any] = {}
+            for item, written in items.items():
+                now = observed.get(name, {}).get(item)
+                if facet.keeps_edits and now is not None and now not in (written, *self.written(name, item)):
+                    context.notes.append(f"{item} was changed by somebody else and is kept as it is")
+                    continue
+                captured[item] = (records.get(item) or {}).get("captured")
+            facet.restore(captured, context)
+            for item in items:
+                records.remove(item)
+
+    def written(self, facet: str, item: str) -> list[Any]:
+        """Every value that we may have written to an item since the last change that held: a kill leaves any of them."""
+        values = []
+        for key in self.manifest.names():
+            entry = self.manifest.get(key) or {}
+            values += [s[facet][item] for s in entry.get("earlier", []) if item in s.get(facet, {})]
+        return values
+
+    def settle(self, entries: Mapping[str, State], gone: Iterable[str]) -> None:
+        """The change held: the manifest names just what is wanted now."""
+        for key, state in entries.items():
+            if self.manifest.get(key) != {"state": state}:
+                self.manifest.put(key, {"state": state})
+        for key in gone:
+            self.manifest.remove(key)
+
+
+@dataclass
+class Plan:
+    """What a change comes to."""
+
+    wanted: State
+    differing: State
+    left: State
+    """What was ours and is not wanted any more, with the value that we wrote."""
+    observed: State
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is to be done."""
+        return not self.differing and not self.left
+
+
+def union(*states: State) -> State:
+    """All items of all states; a later state's value wins."""
+    result: State = {}
+    for state in states:
+        for name, items in state.items():
+            result.setdefault(name, {}).update(items)
+    return result
+
+
+def without(state: State, other: State) -> State:
+    """The items of a state that the other does not have."""
+    result = {name: {i: v for i, v in items.items() if i not in other.get(name, {})} for name, items in state.items()}
+    return {name: items for name, items in result.items() if items}
+
+
+def converge(
+    registry: Registry,
+    entries: Mapping[str, State],
+    previous: Mapping[str, State],
+    gone: Iterable[str],
+    context: Context,
+) -> dict[str, State]:
+    """Bring resources to the wanted state and return what is observed then.
+
+    Raises HostError if the host is not as wanted afterwards, naming what is not so.
+    """
+    gone = list(gone)
+    plan = registry.plan(entries, previous, gone)
+    registry.take_over(plan, entries)
+    if not plan.empty:
+        registry.carry_out(plan, context)
+        observed = registry.observe(plan.wanted)
+        wrong = shortfall(plan.wanted, observed)
+        if wrong:
+            raise HostError("after the change the host is still not as wanted: " + "; ".join(wrong))
+    registry.settle(entries, gone)
+    return registry.observe_many(entries) if not plan.empty else {key: dict(state) for key, state in entries.items()}
+
+
+def shortfall(wanted: State, observed: State) -> list[str]:
+    """In words, what is not as wanted; empty when all is."""
+    wrong = []
+    for name, items in wanted.items():
+        for item, value in items.items():
+            now = observed.get(name, {}).get(item)
+            if now != value:
+                wrong.append(f"{name} {item}: {describe(value, now)}")
+    return wrong
+
+
+def describe(wanted: Any, observed: Any) -> str:
+    """The difference of two values in one short text."""
+    if observed is None:
+        return "missing"
+    if isinstance(wanted, str) and isinstance(observed, str) and "\n" in wanted + observed:
+        lines = list(difflib.unified_diff(wanted.splitlines(), observed.splitlines(), "wanted", "found", lineterm="", n=0))
+        return "differs: " + " | ".join(lines[2:8])
+    return f"{observed!r} instead of {wanted!r}"

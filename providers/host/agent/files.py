@@ -1,0 +1,109 @@
+"""Files: the whole text is the value; `{"text", "mode", "owner"}` where mode and owner are not 0644 root:root."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .facets import Context
+from .system import HostError, make_dirs, owner_of, refuse_links, sync_directory, write_durably
+
+DEFAULT_MODE, DEFAULT_OWNER = "0644", "root:root"
+LARGEST = 4 * 1024 * 1024
+
+
+def value_of(text: str, mode: str = DEFAULT_MODE, owner: str = DEFAULT_OWNER) -> Any:
+    """A file's value: just the text where mode and owner are the usual ones."""
+    if (mode, owner) == (DEFAULT_MODE, DEFAULT_OWNER):
+        return text
+    return {"text": text, "mode": mode, "owner": owner}
+
+
+class Files:
+    """Configuration files, read and written whole."""
+
+    keeps_edits = True
+
+    def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Text, mode and owner of regular files; anything else is described in brackets."""
+        return {path: value for path in wanted if (value := observe_file(path)) is not None}
+
+    def capture(self, items: Iterable[str]) -> dict[str, Any]:
+        """Content, mode and owner; a link's target; which parent directories do not exist yet."""
+        return {path: capture_file(path) for path in items}
+
+    def apply(self, wanted: Mapping[str, Any], observed: Mapping[str, Any], context: Context) -> None:
+        """Write the files, atomically each."""
+        for path, value in wanted.items():
+            full = value if isinstance(value, dict) else {"text": value, "mode": DEFAULT_MODE, "owner": DEFAULT_OWNER}
+            if os.path.isdir(path) and not os.path.islink(path):
+                raise HostError(f"{path} is a directory where a file must be", f"move {path} away")
+            write_durably(path, full["text"].encode(), int(full["mode"], 8), full["owner"])
+
+    def restore(self, captured: Mapping[str, Any], context: Context) -> None:
+        """Write the old content back, or remove the file and the directories that were made for it."""
+        for path, was in captured.items():
+            refuse_links(path)
+            if was is None or was["kind"] == "absent":
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+                    sync_directory(os.path.dirname(path))
+                for directory in reversed((was or {}).get("made", [])):
+                    with contextlib.suppress(OSError):
+                        os.rmdir(directory)
+            elif was["kind"] == "link":
+                make_dirs(os.path.dirname(path))
+                temporary = path + ".sixstead-link"
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
+                os.symlink(was["target"], temporary)
+                os.rename(temporary, path)
+                sync_directory(os.path.dirname(path))
+            else:
+                write_durably(path, base64.b64decode(was["content"]), int(was["mode"], 8), was["owner"])
+
+
+def observe_file(path: str) -> Any | None:
+    """The value of one file, None where there is none."""
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if stat.S_ISLNK(status.st_mode):
+        return f"(symbolic link to {os.readlink(path)})"
+    if not stat.S_ISREG(status.st_mode):
+        return "(not a regular file)"
+    if status.st_size > LARGEST:
+        return f"({status.st_size} bytes)"
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = f"(binary, sha256 {hashlib.sha256(content).hexdigest()})"
+    return value_of(text, f"{stat.S_IMODE(status.st_mode):04o}", owner_of(status))
+
+
+def capture_file(path: str) -> Any:
+    """What is needed to put one file back."""
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        missing, parent = [], os.path.dirname(path)
+        while not os.path.isdir(parent):
+            missing.insert(0, parent)
+            parent = os.path.dirname(parent)
+        return {"kind": "absent", "made": missing}
+    if stat.S_ISLNK(status.st_mode):
+        return {"kind": "link", "target": os.readlink(path)}
+    if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+        raise HostError(f"{path} is not a regular file of moderate size, so it is not taken over", f"move {path} away")
+    with open(path, "rb") as file:
+        content = base64.b64encode(file.read()).decode()
+    mode = f"{stat.S_IMODE(status.st_mode):04o}"
+    return {"kind": "file", "content": content, "mode": mode, "owner": owner_of(status)}

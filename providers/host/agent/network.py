@@ -1,0 +1,252 @@
+"""Links, addresses, routes and NDP proxy entries of the running kernel, by ip(8); the smallest difference is applied.
+
+Values are short texts, as an owner would read them in a preview:
+links      `br-main`      -> `bridge, 52:54:00:1d:0c:01, mtu 1500, up` (`physical, ...` for a network card)
+addresses  `eth0`         -> `192.0.2.10/32 2001:db8:1::2/128`: all permanent addresses that are not link-local
+routes     `default via fe80::1 dev eth0` -> `present`
+proxies    `2001:db8:1::25 dev eth0`      -> `present`
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .facets import Context
+from .system import HostError, run
+
+Json = dict[str, Any]
+
+
+def ip_json(arguments: list[str]) -> list[Json]:
+    """What `ip -json` answers; an unknown interface has nothing to show."""
+    done = run(["ip", "-json", *arguments], check=False)
+    if done.code != 0 and "does not exist" not in done.err and "Cannot find" not in done.err:
+        raise HostError(f"`ip {' '.join(arguments)}` failed: {done.err.strip()}")
+    return [entry for entry in json.loads(done.out or "[]") if entry]
+
+
+def batch(lines: list[str]) -> None:
+    """Run ip(8) commands in one process, stopping at the first that fails."""
+    for family in ("-4", "-6"):
+        mine = [line.removeprefix(family + " ") for line in lines if line.startswith(family)]
+        if mine:
+            run(["ip", family, "-batch", "-"], stdin="\n".join(mine) + "\n")
+
+
+def parse_links(entries: Iterable[Json]) -> dict[str, str]:
+    """Link values from `ip -json -details link show`."""
+    values = {}
+    for entry in entries:
+        kind = entry.get("linkinfo", {}).get("info_kind", "physical")
+        kind = "bridge" if kind == "bridge" else "physical"
+        up = "up" if "UP" in entry.get("flags", []) else "down"
+        values[entry["ifname"]] = f"{kind}, {entry.get('address', '')}, mtu {entry.get('mtu')}, {up}"
+    return values
+
+
+def parse_addresses(entries: Iterable[Json]) -> dict[str, str]:
+    """Address values from `ip -json address show`; a peer address is the gateway's and not ours."""
+    values = {}
+    for entry in entries:
+        found = [
+            ipaddress.ip_interface(f"{info['local']}/{info['prefixlen']}")
+            for info in entry.get("addr_info", [])
+            if info.get("scope") != "link" and not info.get("dynamic") and not info.get("temporary")
+        ]
+        values[entry["ifname"]] = " ".join(str(address) for address in sorted(found, key=sorting))
+    return {name: value for name, value in values.items() if value}
+
+
+def sorting(address: Any) -> tuple[int, int, int]:
+    """IPv4 first, then by number."""
+    return (address.version, int(address.ip), address.network.prefixlen)
+
+
+def family_of(text: str) -> str:
+    """The option of ip(8) for the family of an address or prefix."""
+    return "-6" if ":" in text else "-4"
+
+
+class Links:
+    """Bridges are made and removed; a network card must be there, with the MAC address that the config names."""
+
+    keeps_edits = False
+
+    def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Kind, MAC address, MTU and state of each link."""
+        present = parse_links(ip_json(["-details", "link", "show"]))
+        return {name: present[name] for name in wanted if name in present}
+
+    def capture(self, items: Iterable[str]) -> dict[str, Any]:
+        """The values."""
+        items = list(items)
+        present = self.observe(dict.fromkeys(items))
+        return {name: present.get(name) for name in items}
+
+    def apply(self, wanted: Mapping[str, Any], observed: Mapping[str, Any], context: Context) -> None:
+        """Make or change links. Raises HostError where the network card is missing or another one."""
+        for name, value in wanted.items():
+            kind, mac, mtu, state = value.split(", ")
+            now = observed.get(name)
+            if kind == "physical" and (now is None or now.split(", ")[:2] != [kind, mac]):
+                cards = {n: v.split(", ")[1] for n, v in parse_links(ip_json(["-details", "link", "show"])).items()}
+                there = ", ".join(f"{n} {m}" for n, m in cards.items() if n != "lo")
+                raise HostError(f"there is no network card {name} with MAC address {mac} on this server; it has {there}",
+                                "correct `sixstead:uplink` in the stack's config")  # fmt: skip
+            if now is not None and not now.startswith(kind):
+                raise HostError(f"{name} exists on the server and is not a {kind}", f"rename it, or give `bridge:` another name than {name}")
+            if now is None:
+                run(["ip", "link", "add", "name", name, "address", mac, "type", kind])
+                run(["sysctl", "-q", "-w", f"net/ipv6/conf/{name}/accept_ra=0"], check=False)
+            elif now.split(", ")[1] != mac:
+                run(["ip", "link", "set", "dev", name, "address", mac])
+            run(["ip", "link", "set", "dev", name, *mtu.split(), state])
+
+    def restore(self, captured: Mapping[str, Any], context: Context) -> None:
+        """Remove bridges that were not there; bring the others back to their MTU and state."""
+        present = self.observe(captured)
+        for name, was in captured.items():
+            now = present.get(name)
+            if was is None and now is not None and now.startswith("bridge"):
+                run(["ip", "link", "delete", "dev", name])
+            elif was is not None and now is not None and now != was:
+                kind, mac, mtu, state = was.split(", ")
+                mac_too = ["address", mac] if kind == "bridge" else []
+                run(["ip", "link", "set", "dev", name, *mac_too, *mtu.split(), state])
+
+
+class Addresses:
+    """The permanent addresses of an interface, as one set."""
+
+    keeps_edits = False
+
+    def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Addresses of the interfaces, one process."""
+        present = parse_addresses(ip_json(["address", "show"]))
+        return {name: present[name] for name in wanted if name in present}
+
+    def capture(self, items: Iterable[str]) -> dict[str, Any]:
+        """The values."""
+        items = list(items)
+        present = self.observe(dict.fromkeys(items))
+        return {name: present.get(name, "") for name in items}
+
+    def apply(self, wanted: Mapping[str, Any], observed: Mapping[str, Any], context: Context) -> None:
+        """Add what is missing, remove what is too much. An address that only changes its prefix length goes and comes at once."""
+        for name, value in wanted.items():
+            batch(address_commands(name, str(observed.get(name) or "").split(), value.split()))
+
+    def restore(self, captured: Mapping[str, Any], context: Context) -> None:
+        """The old set again."""
+        present = parse_addresses(ip_json(["address", "show"]))
+        links = parse_links(ip_json(["-details", "link", "show"]))
+        for name, was in captured.items():
+            if name in links:
+                batch(address_commands(name, present.get(name, "").split(), (was or "").split()))
+
+
+def address_commands(interface: str, now: list[str], wanted: list[str]) -> list[str]:
+    """The ip(8) batch lines from one set of addresses to another.
+
+    IPv6 keeps one entry an address whatever its prefix length (RFC 4291 interface addresses; `ip addr add` says
+    EEXIST), so a change of length removes first; anything else adds first, so that the host is never without.
+    """
+    resized = {a.split("/")[0] for a in wanted if a not in now} & {a.split("/")[0] for a in now if a not in wanted}
+    lines = []
+    for address in wanted:
+        if address in now:
+            continue
+        family, bare = family_of(address), address.split("/")[0]
+        if bare in resized:
+            old = next(a for a in now if a.split("/")[0] == bare and a not in wanted)
+            lines.append(f"{family} address delete {old} dev {interface}")
+        lines.append(f"{family} address add {address} dev {interface}" + (" nodad" if family == "-6" else ""))
+    for address in now:
+        if address not in wanted and address.split("/")[0] not in resized:
+            lines.append(f"{family_of(address)} address delete {address} dev {interface}")
+    return lines
+
+
+class Routes:
+    """Static routes, named as ip(8) takes them: `default via GATEWAY dev IF` or `PREFIX dev IF`."""
+
+    keeps_edits = False
+
+    def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """`present` for each route that the main tables hold."""
+        present = {route for family in ("-4", "-6") for route in parse_routes(family, ip_json([family, "route", "show"]))}
+        return {route: "present" for route in wanted if route in present}
+
+    def capture(self, items: Iterable[str]) -> dict[str, Any]:
+        """For a default route, whichever default routes the interface has now; else presence."""
+        items = list(items)
+        present = self.observe(dict.fromkeys(items))
+        return {route: present.get(route) for route in items}
+
+    def apply(self, wanted: Mapping[str, Any], observed: Mapping[str, Any], context: Context) -> None:
+        """Routes to gateways first, then those through them; a default route replaces that of another gateway."""
+        for route in sorted(wanted, key=lambda r: r.startswith("default")):
+            family = route_family(route)
+            onlink = ["onlink"] if " via " in route and family == "-4" else []
+            if route.startswith("default"):
+                for other in parse_routes(family, ip_json([family, "route", "show", "default"])):
+                    if other != route and other.split(" dev ")[1] == route.split(" dev ")[1]:
+                        run(["ip", family, "route", "delete", *other.split()], check=False)
+            run(["ip", family, "route", "replace", *route.split(), *onlink])
+
+    def restore(self, captured: Mapping[str, Any], context: Context) -> None:
+        """Delete routes that were not there, add those that were."""
+        present = self.observe(captured)
+        for route, was in sorted(captured.items(), key=lambda r: r[0].startswith("default")):
+            family = route_family(route)
+            if was and route not in present:
+                onlink = ["onlink"] if " via " in route and family == "-4" else []
+                run(["ip", family, "route", "replace", *route.split(), *onlink], check=False)
+            elif not was and route in present:
+                run(["ip", family, "route", "delete", *route.split()], check=False)
+
+
+def route_family(route: str) -> str:
+    """The family of a route from its text."""
+    return "-6" if ":" in route.split(" dev ")[0] else "-4"
+
+
+def parse_routes(family: str, entries: Iterable[Json]) -> list[str]:
+    """Route texts from `ip -json route show`."""
+    texts = []
+    for entry in entries:
+        if "dev" in entry:
+            via = f" via {entry['gateway']}" if "gateway" in entry else ""
+            texts.append(f"{entry['dst']}{via} dev {entry['dev']}")
+    return texts
+
+
+class Proxies:
+    """NDP proxy entries: the kernel answers neighbour solicitations for these addresses (ip-neighbour(8), RFC 4389)."""
+
+    keeps_edits = False
+
+    def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """`present` for each entry."""
+        entries = ip_json(["-6", "neighbour", "show", "proxy"])
+        present = {f"{entry['dst']} dev {entry['dev']}" for entry in entries}
+        return {item: "present" for item in wanted if item in present}
+
+    def capture(self, items: Iterable[str]) -> dict[str, Any]:
+        """Presence."""
+        items = list(items)
+        present = self.observe(dict.fromkeys(items))
+        return {item: present.get(item) for item in items}
+
+    def apply(self, wanted: Mapping[str, Any], observed: Mapping[str, Any], context: Context) -> None:
+        """Add the entries in one process."""
+        batch([f"-6 neighbour replace proxy {item}" for item in wanted])
+
+    def restore(self, captured: Mapping[str, Any], context: Context) -> None:
+        """Delete entries that were not there, add those that were."""
+        present = self.observe(captured)
+        lines = [f"-6 neighbour delete proxy {i}" for i, was in captured.items() if not was and i in present]
+        batch(lines + [f"-6 neighbour replace proxy {i}" for i, was in captured.items() if was and i not in present])

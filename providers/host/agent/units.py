@@ -1,0 +1,127 @@
+"""systemd units: `enabled, running`, `disabled, stopped`; `..., stale` says that it runs with an older configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .facets import Context
+from .system import STATE_DIR, HostError, make_dirs, quoted, run
+
+STALE_DIR = f"{STATE_DIR}/stale"
+"""A file here says that a unit's configuration was changed and the unit not restarted yet: it survives a kill."""
+
+
+def mark_stale(units: Iterable[str]) -> None:
+    """Say that these units need a restart before their new configuration counts."""
+    for unit in units:
+        make_dirs(STALE_DIR, 0o700)
+        with open(f"{STALE_DIR}/{quoted(unit)}", "w", encoding="ascii"):
+            pass
+
+
+def stale(unit: str) -> bool:
+    """Whether a unit still runs with an older configuration."""
+    return os.path.exists(f"{STALE_DIR}/{quoted(unit)}")
+
+
+def show(units: Iterable[str]) -> dict[str, dict[str, str]]:
+    """LoadState, UnitFileState and ActiveState of many units in one call."""
+    units = list(units)
+    if not units:
+        return {}
+    properties = "--property=Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload"
+    blocks = run(["systemctl", "show", properties, "--", *units]).out.strip().split("\n\n")
+    found = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
+    return dict(zip(units, found, strict=True))
+
+
+def parse(properties: Mapping[str, str], is_stale: bool = False) -> str | None:
+    """A unit's value from `systemctl show`; None where there is no such unit."""
+    load, file_state = properties.get("LoadState", ""), properties.get("UnitFileState", "")
+    if load == "masked" or file_state == "masked":
+        return "masked"
+    if load == "not-found":
+        return None
+    active = properties.get("ActiveState", "")
+    running = {"active": "running", "reloading": "running", "refreshing": "running", "activating": "starting"}.get(
+        active, "failed" if active == "failed" else "stopped"
+    )
+    value = f"{file_state or 'transient'}, {running}"
+    return value + ", stale" if is_stale and running == "running" else value
+
+
+class Units:
+    """Enabling, starting, restarting."""
+
+    keeps_edits = False
+
+    def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of the units; a unit that nobody has heard of is left out."""
+        shown = show(wanted)
+        return {u: value for u, p in shown.items() if (value := parse(p, stale(u))) is not None}
+
+    def capture(self, items: Iterable[str]) -> dict[str, Any]:
+        """Whether each is enabled and running now."""
+        return {unit: parse(properties) for unit, properties in show(items).items()}
+
+    def apply(self, wanted: Mapping[str, Any], observed: Mapping[str, Any], context: Context) -> None:
+        """Enable or disable, start, restart or stop. Raises HostError with the unit's last log lines if it does not start."""
+        run(["systemctl", "daemon-reload"])
+        enable = [u for u, v in wanted.items() if v.startswith("enabled") and not starts(observed, u, "enabled")]
+        disable = [u for u, v in wanted.items() if v.startswith("disabled") and not starts(observed, u, "disabled")]
+        masked = [u for u, v in wanted.items() if v != "masked" and observed.get(u) == "masked"]
+        mask = [u for u, v in wanted.items() if v == "masked"]
+        for verb, units in (("unmask", masked), ("disable", disable), ("enable", enable), ("mask", mask)):
+            if units:
+                run(["systemctl", "--quiet", verb, "--", *units])
+        stop = [u for u, v in wanted.items() if (v.endswith("stopped") or v == "masked")]
+        if stop:
+            run(["systemctl", "stop", "--", *stop])
+        for unit, value in wanted.items():
+            if value.endswith("running"):
+                self.start(unit, observed.get(unit) or "", context)
+
+    def start(self, unit: str, now: str, context: Context) -> None:
+        """Start a unit, or make a running one read its new configuration."""
+        verb = "start"
+        if now.endswith(("stale", "running")) and stale(unit):
+            verb = context.params.get("on_change", {}).get(unit, "restart")
+            verb = "reload-or-restart" if verb == "reload" else verb
+        context.progress(f"{verb} {unit}")
+        run(["systemctl", "reset-failed", "--", unit], check=False)
+        done = run(["systemctl", verb, "--", unit], check=False, timeout=120)
+        state = show([unit])[unit].get("ActiveState")
+        if done.code != 0 or state != "active":
+            log = run(["journalctl", "--unit", unit, "--lines=12", "--output=cat", "--no-pager"], check=False).out.strip()
+            raise HostError(
+                f"{unit} does not {verb}: {done.err.strip() or state}\n{log}", f"look at `journalctl -u {unit}` on the server"
+            )
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{STALE_DIR}/{quoted(unit)}")
+
+    def restore(self, captured: Mapping[str, Any], context: Context) -> None:
+        """Enabled or disabled, running or stopped as it was; a unit that did not exist is stopped and disabled."""
+        shown = show(captured)
+        for unit, was in captured.items():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{STALE_DIR}/{quoted(unit)}")
+            if shown[unit].get("LoadState") == "not-found":
+                continue
+            state = was or "disabled, stopped"
+            if shown[unit].get("UnitFileState") in ("enabled", "disabled", "masked", "enabled-runtime"):
+                if shown[unit]["UnitFileState"] == "masked" and state != "masked":
+                    run(["systemctl", "--quiet", "unmask", "--", unit])
+                verb = {"e": "enable", "m": "mask"}.get(state[0], "disable")
+                run(["systemctl", "--quiet", verb, "--", unit], check=False)
+            done = run(["systemctl", "start" if state.endswith("running") else "stop", "--", unit], check=False, timeout=120)
+            if done.code != 0:
+                context.notes.append(f"{unit} could not be put back to `{state}`: {done.err.strip()}")
+            run(["systemctl", "reset-failed", "--", unit], check=False)
+
+
+def starts(observed: Mapping[str, Any], unit: str, word: str) -> bool:
+    """Whether a unit's present value begins with this word."""
+    return str(observed.get(unit) or "").startswith(word)
