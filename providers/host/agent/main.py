@@ -1,0 +1,205 @@
+"""The agent's loop: frames in, frames out; requests are served side by side, those that write one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import signal
+import struct
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from .facets import Context, converge
+from .registry import make_registry
+from .system import STATE_DIR, HostError, Progress
+from .transaction import Transaction
+
+LOCK = "/run/sixstead.lock"
+LOCK_WAIT = 60
+"""Seconds that a writer waits for another one."""
+
+
+class Agent:
+    """Serves one connection."""
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO, bundle: str) -> None:
+        self.source, self.sink = source, sink
+        self.sending, self.writing = threading.Lock(), threading.Lock()
+        self.registry = make_registry()
+        self.transaction = Transaction(self.registry, bundle)
+        self.lock: int | None = None
+        self.operator = "somebody"
+        self.operations: dict[str, Callable[[dict[str, Any], Progress], Any]] = {
+            "hello": self.hello,
+            "observe": self.observe,
+            "converge": self.converge,
+            "remove": self.remove,
+            "network": self.network,
+            "confirm": self.confirm,
+            "roll_back": self.roll_back,
+        }
+
+    def serve(self) -> None:
+        """Serve until the other side closes; what is being done then is done to its end."""
+        threads: list[threading.Thread] = []
+        while (frame := read_frame(self.source)) is not None:
+            thread = threading.Thread(target=self.answer, args=(frame,))
+            thread.start()
+            threads = [t for t in threads if t.is_alive()] + [thread]
+        for thread in threads:
+            thread.join()
+
+    def answer(self, frame: dict[str, Any]) -> None:
+        """Carry out one request and send what came of it."""
+        number = frame.get("id")
+        try:
+            operation = self.operations.get(str(frame.get("op")))
+            if operation is None:
+                raise HostError(f"the agent knows no operation {frame.get('op')!r}")
+            answer = {"ok": operation(frame.get("args", {}), lambda text: self.send({"id": number, "progress": text}))}
+        except HostError as error:
+            answer = {"error": {"what": error.what, "remedy": error.remedy}}
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            what = f"no space is left on the server for {error.filename or 'a file'}" if full else str(error)
+            remedy = "free space (`df -h`), then run `up` again" if full else ""
+            answer = {"error": {"what": what, "remedy": remedy, "trace": traceback.format_exc()}}
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            answer = {"error": {"what": what, "remedy": "", "trace": traceback.format_exc()}}
+        self.send({"id": number, **answer})
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send one frame; nobody may be there to read it any more."""
+        content = json.dumps(message).encode()
+        with self.sending, contextlib.suppress(BrokenPipeError):
+            self.sink.write(struct.pack(">I", len(content)) + content)
+            self.sink.flush()
+
+    def take_lock(self, progress: Progress) -> None:
+        """One writer a host, for the connection's life. Raises HostError naming the holder if it does not let go."""
+        if self.lock is not None:
+            return
+        descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline, told = time.monotonic() + LOCK_WAIT, False
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                holder = os.pread(descriptor, 500, 0).decode(errors="replace") or "somebody"
+                if time.monotonic() > deadline:
+                    os.close(descriptor)
+                    raise HostError(f"{holder} is changing this server", "wait until that is done, then run it again") from None
+                if not told:
+                    progress(f"waiting: {holder} is changing this server")
+                    told = True
+                time.sleep(0.2)
+        os.ftruncate(descriptor, 0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+        os.pwrite(descriptor, f"{self.operator} (since {since})".encode(), 0)
+        self.lock = descriptor
+        self.transaction.finish_unconfirmed(progress)
+
+    def hello(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Who this host is."""
+        self.operator = str(args.get("operator", "somebody"))[:200]
+        release: dict[str, str] = {}
+        with contextlib.suppress(OSError), open("/etc/os-release", encoding="utf-8") as file:
+            release = dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            boot = file.read().strip()
+        os_name = f"{release.get('ID', '?')}-{release.get('VERSION_ID', '?')}".replace('"', "")
+        return {"os": os_name, "boot_id": boot, "uid": os.geteuid(), "python": sys.version.split()[0]}
+
+    def observe(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """The state of the given resources and, if asked, of all that the manifest names; in one answer."""
+        wanted = {**(self.registry.owned() if args.get("all") else {}), **args.get("wanted", {})}
+        return {"wanted": wanted, "observed": self.registry.observe_many(wanted)}
+
+    def converge(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Bring one or more resources to the wanted state."""
+        with self.writing:
+            self.take_lock(progress)
+            context = Context(progress, args.get("params", {}))
+            observed = converge(self.registry, args["entries"], args.get("previous", {}), args.get("gone", []), context)
+            return {"observed": observed, "notes": context.notes}
+
+    def remove(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Give resources back: what was there before is there again."""
+        with self.writing:
+            self.take_lock(progress)
+            context = Context(progress, args.get("params", {}))
+            converge(self.registry, {}, args["previous"], args["gone"], context)
+            self.leave()
+            return {"notes": context.notes}
+
+    def leave(self) -> None:
+        """With the last resource goes our directory."""
+        if not self.registry.owned() and not self.transaction.armed():
+            for directory, _, files in os.walk(f"{STATE_DIR}/before", topdown=False):
+                if files:
+                    return
+                with contextlib.suppress(OSError):
+                    os.rmdir(directory)
+            for name in ("before", "manifest", "stale", "transaction", ""):
+                with contextlib.suppress(OSError):
+                    os.rmdir(f"{STATE_DIR}/{name}".rstrip("/"))
+
+    def network(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Begin a network change: arm, apply, verify. It counts only when it is confirmed."""
+        with self.writing:
+            self.take_lock(progress)
+            context = Context(progress, args.get("params", {}))
+            return self.transaction.begin(args["entries"], args.get("previous", {}), args.get("gone", []), context)
+
+    def confirm(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """The operator came in anew: the change holds."""
+        self.transaction.confirm(args["token"])
+        self.leave()
+        return {}
+
+    def roll_back(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """The operator saw that the change does not hold: undo it now instead of at the end of the time limit."""
+        with self.writing:
+            return {"notes": self.transaction.restore(progress)}
+
+
+def read_frame(source: BinaryIO) -> dict[str, Any] | None:
+    """The next frame: four bytes of length (big endian), then JSON. None at the end of input or when it makes no sense."""
+    header = source.read(4)
+    if len(header) < 4:
+        return None
+    size = struct.unpack(">I", header)[0]
+    if size > 64 * 1024 * 1024:
+        return None
+    content = source.read(size)
+    if len(content) < size:
+        return None
+    try:
+        frame = json.loads(content)
+    except ValueError:
+        return None
+    return frame if isinstance(frame, dict) else None
+
+
+def main(bundle: str) -> None:
+    """Entered by the bootstrap; bundle is the agent's own source, which the restore script carries on."""
+    for number in (signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    os.umask(0o022)
+    source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    if os.geteuid() != 0:
+        content = json.dumps({"id": 0, "error": {"what": "the agent does not run as root", "remedy": ""}}).encode()
+        sink.write(struct.pack(">I", len(content)) + content)
+        sink.flush()
+        return
+    Agent(source, sink, bundle).serve()

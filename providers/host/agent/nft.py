@@ -1,0 +1,72 @@
+"""nftables: a table of ours is loaded from a file of ours; nobody else's table is ever flushed.
+
+The value says which file a table is loaded from. Whether the kernel's table still is that file's is found out by loading
+the file into an empty network namespace and comparing nft(8)'s own listings of both.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .facets import Context
+from .system import HostError, run
+
+LOAD_AND_LIST = 'nft -f "$1" && nft -s list table $2'
+
+
+def canonical(path: str, table: str) -> str | None:
+    """nft's own listing of a table as this file makes it; None where the file is missing or not loadable."""
+    done = run(["unshare", "--net", "sh", "-c", LOAD_AND_LIST, "sh", path, table], check=False)
+    return done.out if done.code == 0 else None
+
+
+def loaded(table: str) -> str | None:
+    """nft's listing of a table in the kernel; None where it is missing."""
+    done = run(["nft", "-s", "list", "table", *table.split()], check=False)
+    return done.out if done.code == 0 else None
+
+
+class Nft:
+    """Tables, by family and name: `inet sixstead` -> `as in /etc/sixstead/firewall.nft`."""
+
+    keeps_edits = False
+
+    def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """`as in FILE`, or what differs from it."""
+        values: dict[str, Any] = {}
+        for table, value in wanted.items():
+            live = loaded(table)
+            if live is None:
+                continue
+            path = value.removeprefix("as in ")
+            should = canonical(path, table) if os.path.exists(path) else None
+            if should == live:
+                values[table] = value
+            else:
+                lines = difflib.unified_diff((should or "").splitlines(), live.splitlines(), lineterm="", n=0)
+                values[table] = "differs from the file:\n" + "\n".join(list(lines)[2:])
+        return values
+
+    def capture(self, items: Iterable[str]) -> dict[str, Any]:
+        """The whole table as it is loaded."""
+        return {table: loaded(table) for table in items}
+
+    def apply(self, wanted: Mapping[str, Any], observed: Mapping[str, Any], context: Context) -> None:
+        """Check the file, then load it: nft(8) replaces the table in one transaction."""
+        for value in wanted.values():
+            path = value.removeprefix("as in ")
+            checked = run(["nft", "-c", "-f", path], check=False)
+            if checked.code != 0:
+                raise HostError(f"nft refuses {path}: {checked.err.strip()}")
+            run(["nft", "-f", path])
+
+    def restore(self, captured: Mapping[str, Any], context: Context) -> None:
+        """Delete our table, or load the one that was there."""
+        for table, was in captured.items():
+            if loaded(table) is not None:
+                run(["nft", "-f", "-"], stdin=f"delete table {table}\n{was or ''}")
+            elif was:
+                run(["nft", "-f", "-"], stdin=was)

@@ -1,0 +1,29 @@
+"""The facets that this agent knows, in the order in which they are applied."""
+
+from __future__ import annotations
+
+from .facets import Registry
+from .files import Files
+from .network import Addresses, Links, Proxies, Routes
+from .nft import Nft
+from .packages import Packages
+from .sysctls import Sysctls
+from .units import Units
+
+
+def make_registry() -> Registry:
+    """Things are taken away in the reverse order; units go before the files that they read."""
+    return Registry(
+        {
+            "packages": Packages(),
+            "files": Files(),
+            "links": Links(),
+            "sysctls": Sysctls(),
+            "addresses": Addresses(),
+            "routes": Routes(),
+            "proxies": Proxies(),
+            "nft": Nft(),
+            "units": Units(),
+        },
+        first_to_go=("units",),
+    )
