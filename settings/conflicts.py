@@ -1,0 +1,146 @@
+"""What single values can't show: things of a stack that don't fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from settings.model import Guest, Nat64, Network, Prefix, Uplink, eui64, guest_mac
+from settings.problems import Problem
+from settings.reader import Table
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Whatever of a stack could be read."""
+
+    uplink: Uplink | None
+    prefixes: Table[Prefix]
+    networks: Table[Network]
+    guests: Table[Guest]
+
+
+def conflicts(draft: Draft) -> Iterator[Problem]:
+    yield from _prefixes(draft)
+    yield from _bridges(draft)
+    yield from _translators(draft)
+    yield from _macs(draft)
+    yield from _addresses(draft)
+
+
+def _prefixes(draft: Draft) -> Iterator[Problem]:
+    seen: list[tuple[str, Prefix]] = []
+    for key, prefix in draft.prefixes:
+        for other_key, other in seen:
+            if prefix.prefix.overlaps(other.prefix):
+                yield Problem(
+                    f"{key}.prefix", f"{prefix.prefix} overlaps {other_key}: give each network a /64 of its own"
+                )
+        seen.append((key, prefix))
+    users: dict[str, str] = {}
+    for key, network in draft.networks:
+        first = users.setdefault(network.prefix.name, key)
+        if first != key:
+            yield Problem(
+                f"{key}.prefix", f"{network.prefix.name} is already the prefix of {first}: a prefix has one bridge"
+            )
+
+
+def _bridges(draft: Draft) -> Iterator[Problem]:
+    names = {draft.uplink.name: "sixstead:uplink.name"} if draft.uplink else {}
+    for key, network in draft.networks:
+        first = names.setdefault(network.bridge, key)
+        if first == "sixstead:uplink.name":
+            yield Problem(f"{key}.bridge", f"{network.bridge} is the uplink's name: give the bridge another one")
+        elif first != key:
+            yield Problem(
+                f"{key}.bridge",
+                f"{network.bridge} is already the bridge of {first}: give one of them another name with `bridge:`",
+            )
+
+
+def _translators(draft: Draft) -> Iterator[Problem]:
+    seen: list[tuple[str, Nat64]] = []
+    ipv4 = draft.uplink.ipv4 if draft.uplink else None
+    for network_key, network in draft.networks:
+        nat64, key = network.nat64, f"{network_key}.nat64"
+        if nat64 is None or any(nat64 == other for _, other in seen):
+            continue
+        for prefix_key, prefix in draft.prefixes:
+            if nat64.prefix.overlaps(prefix.prefix):
+                yield Problem(
+                    f"{key}.prefix", f"{nat64.prefix} lies in {prefix_key}, where guests have their addresses"
+                )
+            if prefix.gateway in nat64.prefix:
+                yield Problem(f"{key}.prefix", f"{nat64.prefix} holds {prefix_key}.gateway, {prefix.gateway}")
+        if ipv4 and (nat64.pool.overlaps(ipv4.address.network) or ipv4.gateway in nat64.pool):
+            yield Problem(
+                f"{key}.pool",
+                f"{nat64.pool} overlaps the uplink's IPv4 ({ipv4.address}, gateway {ipv4.gateway}): "
+                "take another private /24",
+            )
+        for address in network.dns64.forward if network.dns64 else ():
+            if address in nat64.pool or address in nat64.prefix:
+                yield Problem(f"{network_key}.dns64.forward", f"{address} lies in the translator's own range")
+        for other_key, other in seen:
+            for part in ("prefix", "pool"):
+                mine, theirs = getattr(nat64, part), getattr(other, part)
+                if mine.overlaps(theirs):
+                    yield Problem(
+                        f"{key}.{part}",
+                        f"{mine} overlaps {theirs} of {other_key}: make both nat64 equal "
+                        f"(they then share one translator), or give each a {part} of its own",
+                    )
+        seen.append((key, nat64))
+        needed = sum(1 for _, guest in draft.guests if guest.network.nat64 == nat64)
+        room = nat64.pool.num_addresses - 3  # network, broadcast, the translator itself
+        if needed > room:
+            yield Problem(
+                f"{key}.pool", f"{nat64.pool} has room for {room} guests, not for {needed}: take a larger one"
+            )
+
+
+def _macs(draft: Draft) -> Iterator[Problem]:
+    owners = {draft.uplink.mac: "sixstead:uplink"} if draft.uplink else {}
+    derived: dict[str, str] = {}
+    for key, thing in (*draft.networks, *draft.guests):
+        first = owners.setdefault(thing.mac, key)
+        if isinstance(thing, Guest) and thing.mac == guest_mac(thing.name):
+            derived.setdefault(thing.mac, key)
+        if first == key:
+            continue
+        if (
+            derived.get(first_mac := thing.mac) == first
+            and isinstance(thing, Guest)
+            and first_mac == guest_mac(thing.name)
+        ):
+            yield Problem(
+                f"{key}.mac", f"the names of {first} and {key} make the same MAC, {thing.mac}: give one of them `mac:`"
+            )
+        else:
+            yield Problem(f"{key}.mac", f"{thing.mac} is already the MAC of {first}: give each interface its own")
+
+
+def _addresses(draft: Draft) -> Iterator[Problem]:
+    owners: dict[IPv6Address, str] = {}
+    for key, prefix in draft.prefixes:
+        owners.setdefault(prefix.address, f"the server's own ({key}.address)")
+    for key, prefix in draft.prefixes:
+        owners.setdefault(prefix.gateway, f"the hoster's router ({key}.gateway)")
+    for key, network in draft.networks:
+        own = network.nat64.ipv6_addr if network.nat64 else None
+        if own in owners and "nat64" not in owners[own]:
+            yield Problem(f"{key}.nat64.ipv6_addr", f"{own} is already {owners[own]}: give the translator its own")
+        elif own:
+            owners.setdefault(own, f"the translator's ({key}.nat64.ipv6_addr)")
+    macs: dict[str, str] = {}
+    for key, guest in draft.guests:
+        made = guest.address == eui64(guest.network.prefix.prefix, guest.mac)
+        taken = owners.setdefault(guest.address, key)
+        same_mac = macs.setdefault(guest.mac, taken) != key and macs[guest.mac] == taken
+        if taken != key and not same_mac:
+            origin = f", made from its MAC {guest.mac}," if made else ""
+            yield Problem(
+                f"{key}.address", f"{guest.address}{origin} is already {taken}: give it another one with `address:`"
+            )
