@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .stale import mark_stale
 from .system import STATE_DIR, HostError, Progress, Records
 
 State = dict[str, dict[str, Any]]
@@ -88,11 +89,11 @@ class Registry:
         """What the manifest says is ours, by resource key."""
         return {key: (self.manifest.get(key) or {}).get("state", {}) for key in self.manifest.names()}
 
-    def plan(self, entries: Mapping[str, State], previous: Mapping[str, State], gone: Iterable[str]) -> Plan:
+    def plan(self, entries: Mapping[str, State], previous: Iterable[State], gone: Iterable[str]) -> Plan:
         """What must change so that these resources are as wanted and those that are gone leave nothing behind."""
         owned = self.owned()
         wanted = union(*entries.values())
-        ours = union(*previous.values(), *(owned.get(key, {}) for key in (*entries, *gone)))
+        ours = union(*previous, *(owned.get(key, {}) for key in (*entries, *gone)))
         others = union(*(state for key, state in owned.items() if key not in entries and key not in set(gone)))
         left = without(without(ours, wanted), others)
         observed = self.observe(union(left, wanted))
@@ -129,6 +130,8 @@ class Registry:
                 if differing:
                     self.facets[name].apply(differing, now, context)
             elif name in plan.differing:
+                if name == "files":
+                    mark_stale(u for u in context.params.get("on_change", {}) if u in plan.observed.get("units", {}))
                 self.facets[name].apply(plan.differing[name], plan.observed.get(name, {}), context)
         late = {name: items for name, items in plan.left.items() if name not in self.first_to_go}
         self.give_back(late, plan.observed, context)
@@ -202,7 +205,7 @@ def without(state: State, other: State) -> State:
 def converge(
     registry: Registry,
     entries: Mapping[str, State],
-    previous: Mapping[str, State],
+    previous: Iterable[State],
     gone: Iterable[str],
     context: Context,
 ) -> dict[str, State]:
@@ -239,6 +242,8 @@ def describe(wanted: Any, observed: Any) -> str:
     if observed is None:
         return "missing"
     if isinstance(wanted, str) and isinstance(observed, str) and "\n" in wanted + observed:
-        lines = list(difflib.unified_diff(wanted.splitlines(), observed.splitlines(), "wanted", "found", lineterm="", n=0))
+        lines = list(
+            difflib.unified_diff(wanted.splitlines(), observed.splitlines(), "wanted", "found", lineterm="", n=0)
+        )
         return "differs: " + " | ".join(lines[2:8])
     return f"{observed!r} instead of {wanted!r}"

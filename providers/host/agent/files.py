@@ -94,7 +94,8 @@ def capture_file(path: str) -> Any:
     try:
         status = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
-        missing, parent = [], os.path.dirname(path)
+        missing: list[str] = []
+        parent = os.path.dirname(path)
         while not os.path.isdir(parent):
             missing.insert(0, parent)
             parent = os.path.dirname(parent)

@@ -97,7 +97,9 @@ class Agent:
                 holder = os.pread(descriptor, 500, 0).decode(errors="replace") or "somebody"
                 if time.monotonic() > deadline:
                     os.close(descriptor)
-                    raise HostError(f"{holder} is changing this server", "wait until that is done, then run it again") from None
+                    raise HostError(
+                        f"{holder} is changing this server", "wait until that is done, then run it again"
+                    ) from None
                 if not told:
                     progress(f"waiting: {holder} is changing this server")
                     told = True
@@ -129,7 +131,7 @@ class Agent:
         with self.writing:
             self.take_lock(progress)
             context = Context(progress, args.get("params", {}))
-            observed = converge(self.registry, args["entries"], args.get("previous", {}), args.get("gone", []), context)
+            observed = converge(self.registry, args["entries"], args.get("previous", []), args.get("gone", []), context)
             return {"observed": observed, "notes": context.notes}
 
     def remove(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -158,7 +160,7 @@ class Agent:
         with self.writing:
             self.take_lock(progress)
             context = Context(progress, args.get("params", {}))
-            return self.transaction.begin(args["entries"], args.get("previous", {}), args.get("gone", []), context)
+            return self.transaction.begin(args["entries"], args.get("previous", []), args.get("gone", []), context)
 
     def confirm(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """The operator came in anew: the change holds."""

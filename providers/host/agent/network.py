@@ -97,7 +97,7 @@ class Links:
                 raise HostError(f"there is no network card {name} with MAC address {mac} on this server; it has {there}",
                                 "correct `sixstead:uplink` in the stack's config")  # fmt: skip
             if now is not None and not now.startswith(kind):
-                raise HostError(f"{name} exists on the server and is not a {kind}", f"rename it, or give `bridge:` another name than {name}")
+                raise HostError(f"{name} exists and is not a {kind}", "rename it, or give `bridge:` another name")
             if now is None:
                 run(["ip", "link", "add", "name", name, "address", mac, "type", kind])
                 run(["sysctl", "-q", "-w", f"net/ipv6/conf/{name}/accept_ra=0"], check=False)
@@ -177,7 +177,9 @@ class Routes:
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """`present` for each route that the main tables hold."""
-        present = {route for family in ("-4", "-6") for route in parse_routes(family, ip_json([family, "route", "show"]))}
+        present = {
+            route for family in ("-4", "-6") for route in parse_routes(family, ip_json([family, "route", "show"]))
+        }
         return {route: "present" for route in wanted if route in present}
 
     def capture(self, items: Iterable[str]) -> dict[str, Any]:

@@ -62,7 +62,9 @@ class Packages:
         if "dpkg was interrupted" in words:
             raise HostError("dpkg was interrupted on this server", "run `dpkg --configure -a` there, then `up` again")
         if "No space left on device" in words or "enough free space" in words:
-            raise HostError("no space is left on the server for the packages", "free space (`df -h`), then run `up` again")
+            raise HostError(
+                "no space is left on the server for the packages", "free space (`df -h`), then run `up` again"
+            )
         errors = [line for line in words.splitlines() if line.startswith(("E:", "Err:", "W: Failed", "dpkg: error"))]
         raise HostError(
             f"apt-get {arguments[0]} failed: " + " | ".join(errors[:4] or words.strip().splitlines()[-4:]),
@@ -91,7 +93,10 @@ class Packages:
 def of_package(unit: str, packages: Iterable[str]) -> bool:
     """Whether a package's file is the unit (or its init script): a unit that the owner made since is left alone."""
     path = show([unit])[unit].get("FragmentPath", "")
-    path = path or run(["systemctl", "show", "--property=FragmentPath,SourcePath", "--value", "--", unit]).out.split("\n")[0]
+    path = (
+        path
+        or run(["systemctl", "show", "--property=FragmentPath,SourcePath", "--value", "--", unit]).out.split("\n")[0]
+    )
     path = path.strip()
     if path.startswith("/run/systemd/generator"):
         path = f"/etc/init.d/{unit.removesuffix('.service')}"

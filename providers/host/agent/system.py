@@ -43,9 +43,7 @@ def run(argv: list[str], stdin: str = "", timeout: float = 60, check: bool = Tru
     """
     env = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     try:
-        done = subprocess.run(  # noqa: S603
-            argv, input=stdin.encode(), capture_output=True, timeout=timeout, env=env, check=False
-        )
+        done = subprocess.run(argv, input=stdin.encode(), capture_output=True, timeout=timeout, env=env, check=False)
     except FileNotFoundError:
         if not check:
             return Result(127, "", f"{argv[0]}: not found")

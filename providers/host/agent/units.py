@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .facets import Context
-from .system import STATE_DIR, HostError, make_dirs, quoted, run
-
-STALE_DIR = f"{STATE_DIR}/stale"
-"""A file here says that a unit's configuration was changed and the unit not restarted yet: it survives a kill."""
-
-
-def mark_stale(units: Iterable[str]) -> None:
-    """Say that these units need a restart before their new configuration counts."""
-    for unit in units:
-        make_dirs(STALE_DIR, 0o700)
-        with open(f"{STALE_DIR}/{quoted(unit)}", "w", encoding="ascii"):
-            pass
-
-
-def stale(unit: str) -> bool:
-    """Whether a unit still runs with an older configuration."""
-    return os.path.exists(f"{STALE_DIR}/{quoted(unit)}")
+from .stale import clear_stale, stale
+from .system import HostError, run
 
 
 def show(units: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -95,19 +78,20 @@ class Units:
         done = run(["systemctl", verb, "--", unit], check=False, timeout=120)
         state = show([unit])[unit].get("ActiveState")
         if done.code != 0 or state != "active":
-            log = run(["journalctl", "--unit", unit, "--lines=12", "--output=cat", "--no-pager"], check=False).out.strip()
+            log = run(
+                ["journalctl", "--unit", unit, "--lines=12", "--output=cat", "--no-pager"], check=False
+            ).out.strip()
             raise HostError(
-                f"{unit} does not {verb}: {done.err.strip() or state}\n{log}", f"look at `journalctl -u {unit}` on the server"
+                f"{unit} does not {verb}: {done.err.strip() or state}\n{log}",
+                f"look at `journalctl -u {unit}` on the server",
             )
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{STALE_DIR}/{quoted(unit)}")
+        clear_stale(unit)
 
     def restore(self, captured: Mapping[str, Any], context: Context) -> None:
         """Enabled or disabled, running or stopped as it was; a unit that did not exist is stopped and disabled."""
         shown = show(captured)
         for unit, was in captured.items():
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{STALE_DIR}/{quoted(unit)}")
+            clear_stale(unit)
             if shown[unit].get("LoadState") == "not-found":
                 continue
             state = was or "disabled, stopped"
@@ -116,7 +100,9 @@ class Units:
                     run(["systemctl", "--quiet", "unmask", "--", unit])
                 verb = {"e": "enable", "m": "mask"}.get(state[0], "disable")
                 run(["systemctl", "--quiet", verb, "--", unit], check=False)
-            done = run(["systemctl", "start" if state.endswith("running") else "stop", "--", unit], check=False, timeout=120)
+            done = run(
+                ["systemctl", "start" if state.endswith("running") else "stop", "--", unit], check=False, timeout=120
+            )
             if done.code != 0:
                 context.notes.append(f"{unit} could not be put back to `{state}`: {done.err.strip()}")
             run(["systemctl", "reset-failed", "--", unit], check=False)

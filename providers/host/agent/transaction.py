@@ -1,0 +1,208 @@
+"""A network change that undoes itself unless the operator confirms it over a new connection.
+
+begin: before-state on disk -> restore armed (a timer, and a unit for a reboot) -> apply -> verify -> confirm, or restore.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from .facets import Context, Registry, State, shortfall, union
+from .probes import answering
+from .system import STATE_DIR, HostError, Progress, make_dirs, run, write_durably
+
+DIRECTORY = f"{STATE_DIR}/transaction"
+UNDO, SCRIPT = f"{DIRECTORY}/undo.json", f"{DIRECTORY}/restore.py"
+TIMER = "sixstead-restore-timer"
+BOOT_UNIT = "sixstead-restore.service"
+BOOT_UNIT_PATH = f"/etc/systemd/system/{BOOT_UNIT}"
+SECONDS = 45
+"""How long an unconfirmed change stays."""
+AT_BOOT = ("files",)
+"""What is restored before the network comes up after a reboot: the kernel's own state went with the old boot."""
+
+BOOT_UNIT_TEXT = f"""\
+[Unit]
+Description=Undo a network change that nobody confirmed before the reboot
+ConditionPathExists={UNDO}
+DefaultDependencies=no
+RequiresMountsFor={STATE_DIR}
+After=local-fs.target systemd-remount-fs.service
+Before=network-pre.target networking.service systemd-networkd.service systemd-sysctl.service
+Wants=network-pre.target
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 {SCRIPT} --boot
+
+[Install]
+WantedBy=sysinit.target
+"""
+
+
+class Transaction:
+    """At most one on a host."""
+
+    def __init__(self, registry: Registry, bundle: str) -> None:
+        self.registry, self.bundle = registry, bundle
+
+    def armed(self) -> bool:
+        """Whether a change waits for its confirmation."""
+        return os.path.exists(UNDO)
+
+    def begin(
+        self, entries: Mapping[str, State], previous: Iterable[State], gone: Iterable[str], context: Context
+    ) -> dict[str, Any]:
+        """Apply all sections as one change; what comes back says whether a confirmation is needed, and its token.
+
+        Raises HostError if the change does not hold on the host itself; it is undone then.
+        """
+        gone = list(gone)
+        plan = self.registry.plan(entries, previous, gone)
+        owned = self.registry.owned()
+        self.registry.take_over(plan, entries)
+        if plan.empty:
+            self.registry.settle(entries, gone)
+            return {"changed": False, "observed": {key: dict(state) for key, state in entries.items()}, "notes": []}
+        gateways = list(context.params.get("gateways", []))
+        answered_before = answering(gateways, 1.0) if gateways else set()
+        touched = union(plan.differing, plan.left)
+        undo = {name: self.registry.facets[name].capture(items) for name, items in touched.items()}
+        token = secrets.token_hex(16)
+        self.arm({"token": token, "undo": undo, "entries": dict(entries), "gone": gone, "owned": owned})
+        try:
+            context.progress("applying the network change; it is undone unless it is confirmed")
+            self.registry.carry_out(plan, context)
+            wrong = shortfall(plan.wanted, self.registry.observe(plan.wanted))
+            if wrong:
+                raise HostError("after the change the host is still not as wanted: " + "; ".join(wrong))
+            context.progress("asking the gateways for an echo")
+            silent = answered_before - answering(answered_before, 8.0)
+            if silent:
+                raise HostError(f"{', '.join(sorted(silent))} does not answer any more after the change")
+        except Exception as error:
+            notes = self.restore(context.progress)
+            what = error.what if isinstance(error, HostError) else f"{type(error).__name__}: {error}"
+            told = f"; {'; '.join(notes)}" if notes else ""
+            raise HostError(
+                f"the network change was undone: {what}{told}",
+                "the server has its old network again; correct the config and run `up` again",
+            ) from error
+        return {
+            "changed": True,
+            "token": token,
+            "seconds": SECONDS,
+            "observed": self.registry.observe_many(entries),
+            "notes": context.notes,
+        }
+
+    def arm(self, record: dict[str, Any]) -> None:
+        """Everything that a restore needs lies on the disk, and two things will start it, before anything changes."""
+        make_dirs(STATE_DIR, 0o700)
+        make_dirs(DIRECTORY, 0o700)
+        write_durably(SCRIPT, self.bundle.encode() + RESTORE_MAIN.encode(), 0o700)
+        write_durably(BOOT_UNIT_PATH, BOOT_UNIT_TEXT.encode())
+        wants = "/etc/systemd/system/sysinit.target.wants"
+        make_dirs(wants)
+        with contextlib.suppress(FileExistsError):
+            os.symlink(BOOT_UNIT_PATH, f"{wants}/{BOOT_UNIT}")
+        write_durably(UNDO, json.dumps(record).encode(), 0o600)
+        run(["systemctl", "stop", f"{TIMER}.timer"], check=False)
+        run(["systemctl", "reset-failed", f"{TIMER}.service", f"{TIMER}.timer"], check=False)
+        run([
+            "systemd-run", "--quiet", f"--unit={TIMER}", f"--on-active={SECONDS}",
+            "--timer-property=AccuracySec=100ms", "/usr/bin/python3", SCRIPT,
+        ])  # fmt: skip
+
+    def confirm(self, token: str) -> None:
+        """Disarm. Raises HostError where nothing waits for this token: the change was undone already."""
+        with exclusive():
+            record = self.record()
+            if record is None or record["token"] != token:
+                raise HostError("the network change was undone before it could be confirmed")
+            self.disarm()
+        self.registry.settle(record["entries"], record["gone"])
+
+    def finish_unconfirmed(self, progress: Progress) -> None:
+        """A new writer finds a change whose operator is gone: it is undone first."""
+        if self.armed():
+            progress("undoing a network change that nobody confirmed")
+            self.restore(progress)
+
+    def restore(self, progress: Progress, at_boot: bool = False) -> list[str]:
+        """Undo the change; safe to be run any number of times and by anybody. Returns what the owner should know."""
+        with exclusive():
+            record = self.record()
+            if record is None:
+                return []
+            context = Context(progress)
+            for name in reversed(list(self.registry.facets)):
+                if name in record["undo"] and (not at_boot or name in AT_BOOT):
+                    try:
+                        self.registry.facets[name].restore(record["undo"][name], context)
+                    except (HostError, OSError) as error:
+                        context.notes.append(f"{name} could not be restored wholly: {error}")
+            self.forget(record)
+            self.disarm(at_boot)
+            return context.notes
+
+    def forget(self, record: dict[str, Any]) -> None:
+        """The manifest says again what it said before the change."""
+        for key in record["entries"]:
+            if key in record["owned"]:
+                self.registry.manifest.put(key, {"state": record["owned"][key]})
+            else:
+                self.registry.manifest.remove(key)
+        ours = union(*self.registry.owned().values())
+        for state in record["entries"].values():
+            for name, items in state.items():
+                for item in items:
+                    if item not in ours.get(name, {}):
+                        self.registry.before(name).remove(item)
+
+    def record(self) -> dict[str, Any] | None:
+        """What was armed."""
+        try:
+            with open(UNDO, encoding="utf-8") as file:
+                record: dict[str, Any] = json.load(file)
+                return record
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def disarm(self, at_boot: bool = False) -> None:
+        """Nothing will be undone any more. The record goes first: what is left then does nothing."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(UNDO)
+        for path in (f"/etc/systemd/system/sysinit.target.wants/{BOOT_UNIT}", BOOT_UNIT_PATH):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        if not at_boot:
+            run(["systemctl", "stop", f"{TIMER}.timer"], check=False)
+        shutil.rmtree(DIRECTORY, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def exclusive() -> Iterator[None]:
+    """Confirm and restore never overlap."""
+    descriptor = os.open("/run/sixstead-transaction.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+RESTORE_MAIN = """
+import sys
+from sixstead_agent.registry import make_registry
+from sixstead_agent.transaction import Transaction
+for note in Transaction(make_registry(), "").restore(print, at_boot="--boot" in sys.argv):
+    print(note)
+"""

@@ -1,0 +1,243 @@
+"""Opening an SSH connection: ssh_config honoured, the host key pinned, the login by key or agent (RFC 4252, 4253)."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import os
+import pathlib
+import shlex
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import paramiko
+
+from . import errors
+from .errors import Unreachable
+
+CONNECT_TIMEOUT = 12
+"""Seconds for the TCP connection, and again for the server's SSH banner."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a server is and who logs in; built from the stack's config and its ssh_config file."""
+
+    host: str
+    port: int
+    user: str
+    host_keys: tuple[str, ...]
+    """Pinned OpenSSH public keys (`ssh-ed25519 AAAA...`); any one of them may answer. Empty: whatever answers is taken and returned."""
+    identity_files: tuple[str, ...] = ()
+    proxy_command: str | None = None
+    private_key: str | None = field(default=None, repr=False)
+    passphrase: str | None = field(default=None, repr=False)
+    sudo_password: str | None = field(default=None, repr=False)
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.host})" if self.name and self.name != self.host else self.host
+
+    def at(self, host: str) -> Target:
+        """The same server by another address."""
+        return Target(**{**self.__dict__, "host": host})
+
+
+def target(
+    ssh: Mapping[str, Any], credentials: Mapping[str, str], name: str = "", directory: pathlib.Path | None = None
+) -> Target:
+    """A Target from the `ssh` map of the stack's config and its credentials (sshKey, sshKeyPassphrase, sudoPassword).
+
+    Options that the map leaves out come from ssh_config(5): the file named by `config`, else the user's own.
+    """
+    path = pathlib.Path(ssh.get("config") or "~/.ssh/config").expanduser()
+    if directory and not path.is_absolute():
+        path = directory / path
+    found: Mapping[str, Any] = {}
+    if path.is_file():
+        found = paramiko.SSHConfig.from_path(str(path)).lookup(str(ssh["host"]))
+    elif ssh.get("config"):
+        raise Unreachable(
+            name or str(ssh["host"]), f"the ssh_config file {path} does not exist", "correct `ssh.config`"
+        )
+    keys = ssh.get("host_key") or ()
+    identity = [ssh["identity_file"]] if ssh.get("identity_file") else list(found.get("identityfile", []))
+    command = found.get("proxycommand")
+    if not command and found.get("proxyjump"):
+        command = f"ssh -W [%h]:%p -- {found['proxyjump']}"
+    return Target(
+        host=str(found.get("hostname", ssh["host"])),
+        port=int(ssh.get("port") or found.get("port", 22)),
+        user=str(ssh.get("user") or found.get("user") or "root"),
+        host_keys=(keys,) if isinstance(keys, str) else tuple(keys),
+        identity_files=tuple(str(pathlib.Path(p).expanduser()) for p in identity),
+        proxy_command=command if command and command != "none" else None,
+        private_key=credentials.get("sshKey"),
+        passphrase=credentials.get("sshKeyPassphrase"),
+        sudo_password=credentials.get("sudoPassword"),
+        name=name,
+    )
+
+
+def open_transport(where: Target) -> paramiko.Transport:
+    """Connect, check the host key, log in.
+
+    Raises Unreachable, saying which of the three failed and what to do.
+    """
+    errors.count("connection", where.host)
+    line = dial(where)
+    try:
+        transport = paramiko.Transport(line)
+    except (OSError, paramiko.SSHException) as error:
+        line.close()
+        raise Unreachable(str(where), f"no SSH connection: {error}") from None
+    try:
+        handshake(transport, where)
+        log_in(transport, where)
+    except BaseException:
+        transport.close()
+        raise
+    transport.set_keepalive(15)
+    return transport
+
+
+def dial(where: Target) -> socket.socket:
+    """A connected stream: TCP, or a ProxyCommand's standard input and output."""
+    if where.proxy_command:
+        command = where.proxy_command.replace("%h", where.host).replace("%p", str(where.port)).replace("%r", where.user)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                subprocess.Popen(
+                    shlex.split(command), stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL
+                )
+            except OSError as error:
+                ours.close()
+                raise Unreachable(str(where), f"the ProxyCommand cannot be started: {error}") from None
+        return ours
+    try:
+        return socket.create_connection((where.host, where.port), timeout=CONNECT_TIMEOUT)
+    except OSError as error:
+        raise unreachable(where, str(error)) from None
+
+
+def unreachable(where: Target, why: str) -> Unreachable:
+    """The server does not answer; its state is as it was."""
+    return Unreachable(
+        str(where),
+        f"cannot be reached by SSH on port {where.port}: {why}",
+        "check that the server is up and `sixstead:server.ssh` is right; the hoster's console or rescue system helps if not."
+        " Nothing was changed, and the stack's state is as it was.",
+    )
+
+
+def handshake(transport: paramiko.Transport, where: Target) -> None:
+    """Exchange keys, accept only a pinned host key. Raises Unreachable."""
+    transport.banner_timeout = CONNECT_TIMEOUT
+    transport.handshake_timeout = CONNECT_TIMEOUT
+    if where.host_keys:
+        kinds = [key.split()[0] for key in where.host_keys]
+        options = transport.get_security_options()
+        fitting = [t for t in options.key_types if t in kinds or ("ssh-rsa" in kinds and t.startswith("rsa-"))]
+        if fitting:
+            options.key_types = tuple(fitting)
+    try:
+        transport.start_client(timeout=CONNECT_TIMEOUT)
+    except paramiko.SSHException as error:
+        if "host key" in str(error).lower() or "no acceptable" in str(error).lower():
+            raise Unreachable(
+                str(where),
+                "the server has no host key of the kind that is pinned in the stack's config",
+                HOST_KEY_REMEDY,
+            ) from None
+        raise unreachable(where, str(error) or "the connection was closed before SSH began") from None
+    except (OSError, EOFError) as error:
+        raise unreachable(where, str(error) or "the connection was closed") from None
+    offered = transport.get_remote_server_key()
+    if where.host_keys:
+        pinned = [key.split()[1] for key in where.host_keys]
+        if offered.get_base64() not in pinned:
+            raise Unreachable(
+                str(where),
+                f"the host key is not the pinned one: the server shows {fingerprint(offered)},"
+                f" the stack's config pins {', '.join(fingerprint_of(key) for key in where.host_keys)}",
+                HOST_KEY_REMEDY,
+            )
+
+
+HOST_KEY_REMEDY = (
+    "if you reinstalled the server, read its new key on the hoster's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)"
+    " and put it into `sixstead:server.ssh.host_key`; if not, somebody else answers at this address. Nothing was sent to it."
+)
+
+
+def log_in(transport: paramiko.Transport, where: Target) -> None:
+    """Try the stack's own key, then identity files, then the agent's keys. Raises Unreachable naming what was tried."""
+    tried: list[str] = []
+    for description, key in identities(where, tried):
+        try:
+            transport.auth_publickey(where.user, key)
+            return
+        except paramiko.AuthenticationException:
+            tried.append(description)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            tried.append(f"{description} (then the server hung up: {error})")
+            break
+    raise Unreachable(
+        str(where),
+        f"the login as {where.user} was refused; tried: {', '.join(tried) or 'nothing, as there is no key'}",
+        "put the public key into the server's authorized_keys, or name the right one"
+        " (`config set --secret sixstead:sshKey`, or `ssh.identity_file`). Nothing was changed.",
+    )
+
+
+def identities(where: Target, tried: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
+    """Keys to try, most explicit first; one that cannot be read is told in `tried`."""
+    if where.private_key:
+        yield "the stack's sshKey", load_key(where.private_key, where)
+        return
+    for path in where.identity_files or DEFAULT_IDENTITIES:
+        full = os.path.expanduser(path)
+        if not os.path.exists(full):
+            continue
+        try:
+            with open(full, encoding="utf-8") as file:
+                text = file.read()
+            yield path, load_key(text, where)
+        except (Unreachable, OSError) as error:
+            tried.append(f"{path} ({error.what if isinstance(error, Unreachable) else error.strerror})")
+    with contextlib.suppress(paramiko.SSHException):
+        for key in paramiko.Agent().get_keys():
+            yield f"the agent's key {fingerprint(key)}", key
+
+
+DEFAULT_IDENTITIES: Sequence[str] = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
+
+
+def load_key(text: str, where: Target) -> paramiko.PKey:
+    """A private key in OpenSSH or PEM form. Raises Unreachable; its text never stands in the error."""
+    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+        try:
+            return kind.from_private_key(io.StringIO(text.strip() + "\n"), password=where.passphrase)
+        except paramiko.PasswordRequiredException:
+            raise Unreachable(
+                str(where), "the key has a passphrase and none is given", "set sshKeyPassphrase"
+            ) from None
+        except (paramiko.SSHException, ValueError, IndexError, TypeError):
+            continue
+    raise Unreachable(str(where), "the private key cannot be read: wrong passphrase, or not an OpenSSH or PEM key")
+
+
+def fingerprint(key: paramiko.PKey) -> str:
+    """`SHA256:...` as ssh-keygen -l prints it."""
+    return str(key.fingerprint)
+
+
+def fingerprint_of(line: str) -> str:
+    """The fingerprint of a public key line."""
+    parts = line.split()
+    return fingerprint(paramiko.PKey.from_type_string(parts[0], base64.b64decode(parts[1])))

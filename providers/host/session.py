@@ -1,0 +1,198 @@
+"""A session with a host: one SSH connection for a host and process, one agent on it, requests side by side."""
+
+from __future__ import annotations
+
+import getpass
+import itertools
+import json
+import os
+import queue
+import shlex
+import socket
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import paramiko
+
+from . import bundle, errors
+from .connection import Target, open_transport
+from .errors import ServerError, Unreachable
+
+START_TIMEOUT = 30
+"""Seconds from the login to the agent's first answer."""
+
+
+class Session:
+    """A connection with a running agent.
+
+    `exchanges` counts requests: it is what the cost table in `make bench` shows.
+    """
+
+    def __init__(self, where: Target, progress: Callable[[str], None] = lambda text: None) -> None:
+        self.where, self.progress = where, progress
+        self.transport = open_transport(where)
+        self.exchanges = 0
+        self.numbers = itertools.count(1)
+        self.waiting: dict[int, queue.Queue[dict[str, Any] | None]] = {}
+        self.sending = threading.Lock()
+        self.broken = ""
+        try:
+            self.channel = self.start_agent()
+            self.reader = threading.Thread(target=self.read, daemon=True)
+            self.reader.start()
+            self.facts: dict[str, Any] = self.request("hello", {"operator": operator()}, START_TIMEOUT)
+        except BaseException:
+            self.transport.close()
+            raise
+
+    def start_agent(self) -> paramiko.Channel:
+        """Start python3 on the host, as root, and send it the agent. Its stderr is kept for the error text."""
+        channel = self.transport.open_session(timeout=START_TIMEOUT)
+        command = f"python3 -c {shlex.quote(bundle.BOOTSTRAP)}"
+        content = bundle.program()
+        if self.where.user != "root":
+            if self.where.sudo_password is None:
+                command = f"sudo -n -- {command}"
+            else:
+                command = f"sudo -k -S -p '' -- {command}"
+                content = self.where.sudo_password.encode() + b"\n" + content
+        channel.exec_command(command)
+        try:
+            channel.sendall(content)
+        except OSError:
+            raise self.ended(channel) from None
+        return channel
+
+    def ended(self, channel: paramiko.Channel) -> ServerError:
+        """Why the agent is not there: its own last words."""
+        channel.settimeout(5)
+        words = b""
+        try:
+            while len(words) < 4000 and (part := channel.recv_stderr(4000)):
+                words += part
+        except (TimeoutError, OSError):
+            pass
+        text = words.decode(errors="replace").strip()
+        if self.where.user != "root" and "sudo" in text:
+            return Unreachable(
+                str(self.where),
+                f"{self.where.user} may not become root with sudo: {text.splitlines()[-1]}",
+                "allow it in /etc/sudoers, or set the password with `config set --secret sixstead:sudoPassword`",
+            )
+        if "python3" in text and "not found" in text:
+            return Unreachable(
+                str(self.where), "python3 is not installed on the server", "install the package python3 there"
+            )
+        last = f"; its last words: {text[-500:]}" if text else ""
+        return Unreachable(
+            str(self.where), f"the agent on the server ended without an answer{last}", "run the command again"
+        )
+
+    def read(self) -> None:
+        """Hand each frame to whoever waits for it, until the connection ends."""
+        why = ""
+        try:
+            while (frame := self.frame()) is not None:
+                number = frame.get("id")
+                if "progress" in frame:
+                    self.progress(str(frame["progress"]))
+                elif isinstance(number, int) and number in self.waiting:
+                    self.waiting[number].put(frame)
+                else:
+                    why = "an answer that nobody asked for"
+                    break
+        except (ValueError, EOFError) as error:
+            why = str(error)
+        except OSError as error:
+            why = f"the connection broke: {error}"
+        self.broken = why or "the connection was closed"
+        for box in list(self.waiting.values()):
+            box.put(None)
+
+    def frame(self) -> dict[str, Any] | None:
+        """One frame: four bytes of length, then JSON. Raises ValueError where it is neither."""
+        header = self.exactly(4, at_start=True)
+        if header is None:
+            return None
+        size = struct.unpack(">I", header)[0]
+        if size > 64 * 1024 * 1024:
+            raise ValueError(f"the server sent what is not an answer of the agent: {header!r}...")
+        content = self.exactly(size)
+        try:
+            frame = json.loads(content or b"")
+        except ValueError:
+            raise ValueError(f"the server sent what is not an answer of the agent: {(content or b'')[:60]!r}") from None
+        if not isinstance(frame, dict):
+            raise ValueError("the server sent what is not an answer of the agent")
+        return frame
+
+    def exactly(self, size: int, at_start: bool = False) -> bytes | None:
+        """Read so many bytes; None at the end of the stream between two frames."""
+        parts: list[bytes] = []
+        missing = size
+        while missing:
+            part = self.channel.recv(min(missing, 1 << 20))
+            if not part:
+                if at_start and not parts:
+                    return None
+                raise EOFError("the connection was closed in the middle of an answer")
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+    def request(self, operation: str, arguments: Mapping[str, Any], timeout: float | None = None) -> Any:
+        """Ask the agent. Raises ServerError with its words, or with what became of the connection."""
+        number = next(self.numbers)
+        box: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self.waiting[number] = box
+        try:
+            if self.broken:
+                raise self.lost()
+            content = json.dumps({"id": number, "op": operation, "args": arguments}).encode()
+            self.exchanges += 1
+            errors.count("exchange", operation)
+            try:
+                with self.sending:
+                    self.channel.sendall(struct.pack(">I", len(content)) + content)
+            except OSError:
+                raise self.lost() from None
+            try:
+                answer = box.get(timeout=timeout)
+            except queue.Empty:
+                self.transport.close()
+                raise Unreachable(
+                    str(self.where), f"the agent did not answer within {timeout:.0f} s", "run the command again"
+                ) from None
+        finally:
+            del self.waiting[number]
+        if answer is None:
+            raise self.lost()
+        if "error" in answer:
+            error = answer["error"]
+            if error.get("trace"):
+                errors.log(f"{self.where}: {error['trace']}")
+            raise ServerError(str(self.where), str(error.get("what")), str(error.get("remedy") or ""))
+        return answer.get("ok")
+
+    def lost(self) -> ServerError:
+        """The connection is gone in the middle of things."""
+        if self.broken == "the connection was closed":
+            return self.ended(self.channel)
+        return Unreachable(
+            str(self.where), self.broken, "run the command again: what was half done is found and finished then"
+        )
+
+    def close(self) -> None:
+        """End the session; the agent ends with it."""
+        self.transport.close()
+
+
+def operator() -> str:
+    """Who changes the server, for whoever has to wait: user, host and process."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}, process {os.getpid()}"
