@@ -1,0 +1,102 @@
+"""`python -m lab VERB`: the lab's command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+from lab.errors import LabError
+from lab.lab import PROJECT, Lab, console_say
+from lab.system import become_root, require
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lab", description="A rented server, its hoster and an internet, simulated.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=text, description=text)
+        added.add_argument("--name", default="lab", help="which lab, when there are several (default: lab)")
+        return added
+
+    up = verb("up", "bring the lab up, to the measure of a stack")
+    up.add_argument("--like", default="lab", metavar="STACK", help="a stack's name or file (default: lab)")
+    up.add_argument("--suite", choices=["trixie", "bookworm"], help="Debian 13 or 12 (default: what the stack says)")
+    up.add_argument("--delivery", choices=["routed", "on-link"], help="how prefixes arrive (default: as the stack says)")
+    verb("reset", "make the server factory-fresh")
+    verb("reboot", "reboot the server from within")
+    verb("cut-power", "pull the server's plug")
+    verb("power-on", "boot a server that is off")
+    run = verb("exec", "run a command: exec server|router|internet|operator|GUEST -- CMD...")
+    run.add_argument("where")
+    run.add_argument("command", nargs=argparse.REMAINDER)
+    verb("counters", "what the switch port has counted, as JSON")
+    cut = verb("cut", "take ipv4 or ipv6 from the operator")
+    cut.add_argument("family", choices=["ipv4", "ipv6"])
+    restore = verb("restore", "give the operator ipv4 or ipv6 back")
+    restore.add_argument("family", choices=["ipv4", "ipv6"])
+    service = verb("service", "start or stop services of the internet")
+    service.add_argument("action", choices=["start", "stop"])
+    service.add_argument("services", nargs="*", metavar="NAME", help="default: all")
+    verb("status", "what exists of the lab, as JSON")
+    verb("boot-log", "the server's console")
+    down = verb("down", "remove the lab without a trace")
+    down.add_argument("--purge", action="store_true", help="and the cache that all labs share")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Run one verb. The exit status is 0, 1 after an error, or that of the command `exec` ran."""
+    options = _parser().parse_args(argv)
+    lab = Lab(options.name, say=console_say(time.monotonic()))
+    try:
+        os.chdir(PROJECT)
+        become_root(argv)
+        require()
+        return _run(lab, options)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("lab: interrupted; `lab up` repairs what is half made, `lab down` removes it", file=sys.stderr)
+        return 130
+
+
+def _run(lab: Lab, options: argparse.Namespace) -> int:
+    match options.verb:
+        case "up":
+            lab.up(options.like, options.suite, options.delivery)
+        case "reset" | "reboot" | "cut-power" | "power-on":
+            getattr(lab, options.verb.replace("-", "_"))()
+        case "exec":
+            command = options.command[1:] if options.command[:1] == ["--"] else options.command
+            if not command:
+                raise LabError("exec needs a command: lab exec server -- CMD...")
+            piped = None if sys.stdin.isatty() else sys.stdin.buffer.read()
+            done = lab.exec(options.where, command, input=piped)
+            sys.stdout.buffer.write(done.stdout)
+            sys.stderr.buffer.write(done.stderr)
+            return done.returncode
+        case "counters":
+            print(json.dumps(lab.counters(), indent=1))
+        case "cut":
+            lab.cut(options.family)
+        case "restore":
+            lab.restore(options.family)
+        case "service":
+            lab.service(options.action, *options.services)
+        case "status":
+            print(json.dumps(lab.status(), indent=1))
+        case "boot-log":
+            return subprocess.run(["cat", str(lab.state / "console.log")], check=False).returncode
+        case "down":
+            lab.down(options.purge)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,192 @@
+"""Debian for the lab, from the machine's own apt sources: the bare root file system, and the lab's repository.
+
+No mirror is named here: the machine's sources (sources.list(5), both formats) are read when they are needed, and
+their suite is replaced by the one wanted."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from lab import bare
+from lab.errors import LabError
+from lab.store import Say, digest, entry
+
+# What the product installs on a server, and what guest images are made of; apt adds what they depend on.
+REPOSITORY = (
+    "bind9-dnsutils", "bridge-utils", "dns-root-data", "genisoimage", "kea-dhcp6-server", "libvirt-clients",
+    "libvirt-daemon-driver-qemu", "libvirt-daemon-system", "ndisc6", "ndppd", "nftables", "ovmf", "python3-libvirt",
+    "qemu-system-x86", "qemu-utils", "radvd", "radvdump", "tayga", "tcpdump", "unbound", "unbound-anchor", "xorriso",
+)  # fmt: skip
+_NO_DOCS = tuple(f"path-exclude=/usr/share/{part}/*" for part in ("man", "locale", "doc"))
+_APT = ("Acquire::Languages=none", "APT::Install-Recommends=false")
+
+
+def host_sources(suite: str, etc: Path = Path("/etc")) -> str:
+    """The machine's own Debian sources, for `suite`, in deb822 format. Raises LabError when it has none."""
+    release = dict(
+        line.split("=", 1) for line in (etc / "os-release").read_text().splitlines() if "=" in line
+    )
+    codename = release.get("VERSION_CODENAME", "").strip('"')
+    stanzas = []
+    for path in sorted((etc / "apt/sources.list.d").glob("*.sources")):
+        stanzas += [_stanza(text) for text in re.split(r"\n\s*\n", path.read_text())]
+    lists = [etc / "apt/sources.list", *sorted((etc / "apt/sources.list.d").glob("*.list"))]
+    for path in lists:
+        stanzas += [_one_line(line) for line in path.read_text().splitlines()] if path.exists() else []
+    kept = []
+    for stanza in stanzas:
+        suites = stanza.get("Suites", "").split()
+        own = [name for name in suites if codename and re.fullmatch(f"{codename}(-updates|-security)?", name)]
+        if not own or "deb" not in stanza.get("Types", "").split() or stanza.get("Enabled", "yes") == "no":
+            continue
+        stanza["Types"] = "deb"
+        stanza["Suites"] = " ".join(name.replace(codename, suite) for name in own)
+        stanza["Components"] = "main"
+        kept.append("".join(f"{key}: {value}\n" for key, value in stanza.items()))
+    if not kept:
+        raise LabError(f"the machine's apt sources name no Debian archive of its own release ({codename or 'unknown'})")
+    return "\n".join(kept)
+
+
+def _stanza(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    key = ""
+    for line in text.splitlines():
+        if line.startswith("#") or not line.strip():
+            continue
+        if line[0].isspace():
+            found[key] += "\n" + line
+        else:
+            key, _, value = line.partition(":")
+            found[key] = value.strip()
+    return found
+
+
+def _one_line(line: str) -> dict[str, str]:
+    match = re.match(r"deb\s+(?:\[([^]]*)\]\s+)?(\S+)\s+(\S+)\s+(.+?)\s*(?:#.*)?$", line)
+    if not match:
+        return {}
+    options, uri, suite, components = match.groups()
+    found = {"Types": "deb", "URIs": uri, "Suites": suite, "Components": components}
+    for option in (options or "").split():
+        key, _, value = option.partition("=")
+        found[{"signed-by": "Signed-By", "arch": "Architectures", "trusted": "Trusted"}.get(key, key)] = value
+    return found
+
+
+def _logged(argv: list[str], log: Path, failed: str) -> None:
+    with log.open("ab") as output:
+        status = subprocess.run(argv, stdout=output, stderr=output, stdin=subprocess.DEVNULL, check=False).returncode
+    if status:
+        kept = log.parent.parent / f"failed-{log.name}"
+        shutil.copy(log, kept)
+        last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
+        raise LabError(f"{failed}: {last[0]} (all of it: {kept})")
+
+
+def download(cache: Path, suite: str, packages: Iterable[str], say: Say) -> Path:
+    """A folder with the .debs of `packages` and of all they depend on, Debian's essential ones included."""
+    sources = host_sources(suite)
+    names = sorted(packages)
+
+    def make(place: Path) -> None:
+        for folder in ("lists/partial", "debs/partial"):
+            (place / folder).mkdir(parents=True)
+        (place / "debian.sources").write_text(sources)
+        (place / "status").write_text("")
+        options = {
+            "Dir::State::status": place / "status",
+            "Dir::State::Lists": place / "lists",
+            "Dir::Cache": place,
+            "Dir::Cache::archives": place / "debs",
+            "Dir::Etc::SourceList": place / "debian.sources",
+            "Dir::Etc::SourceParts": "/dev/null",
+            "Dir::Etc::Preferences": "/dev/null",
+            "Dir::Etc::PreferencesParts": "/dev/null",
+            "APT::Sandbox::User": "root",
+            "APT::Update::Post-Invoke": "",
+        }
+        apt = ["apt-get", "-q", "-y", *(f"-o{key}={value}" for key, value in options.items())]
+        apt += [f"-o{option}" for option in _APT]
+        log = place / f"download-{suite}.log"
+        _logged([*apt, "update"], log, f"Debian's package lists for {suite} can't be fetched")
+        _logged([*apt, "--download-only", "install", *names], log, f"Debian's packages for {suite} can't be fetched")
+        for leftover in ("lists", "debs/partial", "status"):
+            path = place / leftover
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for binary in place.glob("*.bin"):
+            binary.unlink()
+
+    return entry(cache, f"packages-{suite}", digest(sources, *names, "1"), make, say)
+
+
+def root_file_system(cache: Path, suite: str, say: Say) -> Path:
+    """The bare server's root file system, before any stack's files: `root` in the entry's folder."""
+    sources = host_sources(suite)
+
+    def make(place: Path) -> None:
+        (place / "debian.sources").write_text(sources)
+        root = place / "root"
+        argv = ["mmdebstrap", "--mode=root", "--variant=minbase", "--skip=essential/unlink"]
+        argv += [f"--include={','.join(bare.PACKAGES)}"]
+        argv += [f"--aptopt={option.replace('=', ' ')}" for option in _APT]
+        argv += [f"--dpkgopt={option}" for option in _NO_DOCS]
+        argv += [suite, str(root), str(place / "debian.sources")]
+        _logged(argv, place / f"rootfs-{suite}.log", f"Debian {suite} can't be made")
+        _settle(root)
+
+    return entry(cache, f"rootfs-{suite}", digest(sources, *bare.PACKAGES, *bare.MASKED, "1"), make, say) / "root"
+
+
+def _settle(root: Path) -> None:
+    subprocess.run(["systemctl", f"--root={root}", "--quiet", "mask", *bare.MASKED], check=True)
+    subprocess.run(["systemctl", f"--root={root}", "--quiet", "enable", "ssh.service"], check=True)
+    for path in [*root.glob("etc/ssh/ssh_host_*"), *root.glob("etc/apt/sources.list*"), root / "etc/resolv.conf"]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    (root / "etc/apt/sources.list.d").mkdir(exist_ok=True)
+    (root / "etc/machine-id").write_text("")
+    # Made by mmdebstrap's own apt; a hoster's image has Debian's defaults.
+    for path in root.glob("etc/apt/apt.conf.d/99mmdebstrap"):
+        path.unlink()
+
+
+def repository(cache: Path, suite: str, say: Say) -> Path:
+    """The document root of the lab's Debian repository: `debian/dists/SUITE` and `debian/pool`."""
+    debs = download(cache, suite, (*bare.PACKAGES, *REPOSITORY), say) / "debs"
+
+    def make(place: Path) -> None:
+        pool = place / "debian/pool"
+        binary = place / f"debian/dists/{suite}/main/binary-amd64"
+        binary.mkdir(parents=True)
+        pool.mkdir(parents=True)
+        for deb in debs.glob("*.deb"):
+            (pool / deb.name.replace("%3a", ":")).hardlink_to(deb)
+        index = subprocess.run(
+            ["apt-ftparchive", "packages", "pool"], cwd=place / "debian", capture_output=True, text=True, check=False
+        )
+        if index.returncode:
+            raise LabError(f"the repository's index can't be made: {index.stderr.strip()}")
+        (binary / "Packages").write_text(index.stdout)
+        release = subprocess.run(
+            [
+                "apt-ftparchive",
+                *(f"-oAPT::FTPArchive::Release::{key}={value}" for key, value in _release(suite).items()),
+                "release",
+                f"dists/{suite}",
+            ],
+            cwd=place / "debian", capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        (place / f"debian/dists/{suite}/Release").write_text(release.stdout)
+
+    return entry(cache, f"repository-{suite}", digest(debs.parent.name, "1"), make, say)
+
+
+def _release(suite: str) -> dict[str, str]:
+    return {"Origin": "Debian", "Suite": suite, "Codename": suite, "Architectures": "amd64", "Components": "main"}
