@@ -46,7 +46,8 @@ from settings.networks import NETWORK, PREFIX, NetworkReader, read_prefix
 from settings.problems import Problem, SettingsError, suggestion
 from settings.reader import Node, Table, attempt, list_of, table
 from settings.server import SERVER, UPLINK, read_server, read_uplink
-from settings.values import check_label, check_name, fingerprint
+from settings.ssh_keys import fingerprint
+from settings.values import check_label, check_name
 
 __all__ = [
     "CREDENTIALS",

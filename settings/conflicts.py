@@ -65,7 +65,12 @@ def _translators(draft: Draft) -> Iterator[Problem]:
     ipv4 = draft.uplink.ipv4 if draft.uplink else None
     for network_key, network in draft.networks:
         nat64, key = network.nat64, f"{network_key}.nat64"
-        if nat64 is None or any(nat64 == other for _, other in seen):
+        if nat64 is None:
+            continue
+        for address in network.dns64.forward if network.dns64 else ():
+            if address in nat64.pool or address in nat64.prefix:
+                yield Problem(f"{network_key}.dns64.forward", f"{address} lies in the translator's own range")
+        if any(nat64 == other for _, other in seen):
             continue
         for prefix_key, prefix in draft.prefixes:
             if nat64.prefix.overlaps(prefix.prefix):
@@ -80,9 +85,6 @@ def _translators(draft: Draft) -> Iterator[Problem]:
                 f"{nat64.pool} overlaps the uplink's IPv4 ({ipv4.address}, gateway {ipv4.gateway}): "
                 "take another private /24",
             )
-        for address in network.dns64.forward if network.dns64 else ():
-            if address in nat64.pool or address in nat64.prefix:
-                yield Problem(f"{network_key}.dns64.forward", f"{address} lies in the translator's own range")
         for other_key, other in seen:
             for part in ("prefix", "pool"):
                 mine, theirs = getattr(nat64, part), getattr(other, part)
@@ -137,9 +139,9 @@ def _addresses(draft: Draft) -> Iterator[Problem]:
     macs: dict[str, str] = {}
     for key, guest in draft.guests:
         made = guest.address == eui64(guest.network.prefix.prefix, guest.mac)
+        same_mac = macs.setdefault(guest.mac, key)
         taken = owners.setdefault(guest.address, key)
-        same_mac = macs.setdefault(guest.mac, taken) != key and macs[guest.mac] == taken
-        if taken != key and not same_mac:
+        if taken != key and not (made and taken == same_mac):  # one MAC twice is told as such
             origin = f", made from its MAC {guest.mac}," if made else ""
             yield Problem(
                 f"{key}.address", f"{guest.address}{origin} is already {taken}: give it another one with `address:`"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from settings import values
+from settings import ssh_keys, values
 from settings.model import Checksum, Image, ImageFile, KernelBoot, PublicKey
 from settings.problems import shown
 from settings.reader import Fields, Node, Wrong, choice, text
@@ -18,7 +18,7 @@ _BOOT = ("kernel", "initrd", "cmdline", "disk")
 
 
 def read_key(node: Node, name: str) -> PublicKey:
-    return PublicKey(name, values.public_key(node))
+    return PublicKey(name, ssh_keys.public_key(node))
 
 
 @dataclass

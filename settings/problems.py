@@ -39,7 +39,7 @@ def child_key(parent: str, name: object) -> str:
     """The key of an entry, in Pulumi's path syntax: `parent.name`, `parent["odd name"]`, `parent[0]`."""
     if isinstance(name, int) and not isinstance(name, bool):
         return f"{parent}[{name}]"
-    text = str(name)
+    text = str(name).lower() if isinstance(name, bool) else str(name)
     if not _PLAIN.fullmatch(text):
         quoted = "".join(c if c.isprintable() and c not in '"\\' else f"\\u{ord(c):04x}" for c in text[:80])
         return f'{parent}["{quoted}"]'
@@ -49,7 +49,7 @@ def child_key(parent: str, name: object) -> str:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`did you mean X?` for the nearest known word, else the list of what is known."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.75)
     if near:
         return f"did you mean `{near[0]}`?"
     return f"known: {', '.join(names)}" if names else "none is defined"

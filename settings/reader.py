@@ -174,7 +174,7 @@ def table(
         found.broken = True
         return found
     for name, value in raw.items():
-        entry = node.child(str(name), value)
+        entry = node.child(name if isinstance(name, bool) else str(name), value)
         if not isinstance(name, str):
             entry.refuse(f"the name of a {what} must be text, not {kind(name)}: put it in quotes")
             found.bad.add(str(name))
@@ -210,14 +210,15 @@ def list_of(read: Reader[T], example: str) -> Reader[tuple[T, ...]]:
 def text(node: Node) -> str:
     """One line of printable text."""
     if not isinstance(node.raw, str):
-        raise Wrong(f"must be text, not {kind(node.raw)}{_quoting(node.raw)}")
+        quoting = ": put it in quotes" if _is_scalar(node.raw) else ""
+        raise Wrong(f"must be text, not {kind(node.raw)}{quoting}")
     if not node.raw or node.raw != node.raw.strip() or not node.raw.isprintable():
         raise Wrong("must be one line of text without control characters or spaces around it")
     return node.raw
 
 
-def _quoting(raw: object) -> str:
-    return ": put it in quotes" if isinstance(raw, bool | int | float) or type(raw).__name__ == "date" else ""
+def _is_scalar(raw: object) -> bool:
+    return isinstance(raw, bool | int | float) or type(raw).__name__ == "date"
 
 
 def boolean(node: Node) -> bool:

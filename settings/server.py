@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from settings import values
+from settings import ssh_keys, values
 from settings.model import HOSTERS, SYSTEMS, Hoster, OperatingSystem, Server, Ssh, Uplink, UplinkIPv4
 from settings.reader import Fields, Node, Wrong, choice, integer, list_of
 
@@ -14,7 +14,7 @@ MTU = integer(1280, 9216, " bytes")  # IPv6 needs 1280 (RFC 8200, section 5)
 def read_server(node: Node, stack: str) -> Server:
     fields = Fields(node, ("name", "ssh", "hoster", "os", "backend"), SERVER)
     name = fields.optional("name", values.domain_name, stack)
-    if not name:
+    if not name and not fields.has("name"):
         fields.refuse("is missing: the server's host name", "name")
     ssh = fields.required("ssh", read_ssh, "how to log in, {host: 192.0.2.10, host_key: ssh-ed25519 AAAA...}")
     hoster = fields.optional("hoster", read_hoster, HOSTERS["generic"])
@@ -60,11 +60,11 @@ def read_identity_file(node: Node) -> str:
 
 def read_host_keys(node: Node) -> tuple[str, ...]:
     if isinstance(node.raw, list):
-        keys = list_of(values.host_key, "[ssh-ed25519 AAAA...]")(node)
+        keys = list_of(ssh_keys.host_key, "[ssh-ed25519 AAAA...]")(node)
         if not keys:
             raise Wrong("must hold a key at least: the server is known by nothing else")
         return keys
-    return (values.host_key(node),)
+    return (ssh_keys.host_key(node),)
 
 
 def read_uplink(node: Node) -> Uplink:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import ipaddress
 import re
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network
@@ -27,17 +24,6 @@ _DECIMAL_SIZE = re.compile(r"([0-9.]+) ?([KMGT])(?:i?[Bb]?|B)", re.IGNORECASE)
 _UNITS = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _DIGEST_LENGTHS = {"sha256": 64, "sha512": 128}
 _MIB = 2**20
-
-# Key types of OpenSSH (sshd(8), AUTHORIZED_KEYS FILE FORMAT) and how many fields follow the type in the blob.
-_KEY_FIELDS = {
-    "ssh-ed25519": 1,
-    "ssh-rsa": 2,
-    "ecdsa-sha2-nistp256": 2,
-    "ecdsa-sha2-nistp384": 2,
-    "ecdsa-sha2-nistp521": 2,
-    "sk-ssh-ed25519@openssh.com": 2,
-    "sk-ecdsa-sha2-nistp256@openssh.com": 3,
-}
 
 
 def label(what: str) -> Reader[str]:
@@ -116,8 +102,14 @@ def mac(node: Node) -> str:
     return value
 
 
+def _address_text(node: Node, wanted: str) -> str:
+    if not isinstance(node.raw, str):
+        raise Wrong(f"must be {wanted}, not {kind(node.raw)}")
+    return text(node)
+
+
 def ipv4(node: Node) -> IPv4Address:
-    value = text(node)
+    value = _address_text(node, "an IPv4 address, like 192.0.2.1")
     try:
         return IPv4Address(value)
     except ValueError:
@@ -125,7 +117,7 @@ def ipv4(node: Node) -> IPv4Address:
 
 
 def ipv4_interface(node: Node) -> IPv4Interface:
-    value = text(node)
+    value = _address_text(node, "an IPv4 address with its prefix length, like 192.0.2.10/32")
     try:
         if "/" not in value or "." in value.partition("/")[2]:
             raise ValueError
@@ -138,7 +130,7 @@ def ipv4_interface(node: Node) -> IPv4Interface:
 
 
 def ipv4_network(node: Node) -> IPv4Network:
-    value = text(node)
+    value = _address_text(node, "an IPv4 network, like 192.168.255.0/24")
     try:
         if "/" not in value or "." in value.partition("/")[2]:
             raise ValueError
@@ -148,7 +140,7 @@ def ipv4_network(node: Node) -> IPv4Network:
 
 
 def ipv6(node: Node) -> IPv6Address:
-    value = text(node)
+    value = _address_text(node, "an IPv6 address, like 2001:db8:1::2")
     if "%" in value:
         raise Wrong(f"leave out {value[value.index('%') :]!r}: which interface is meant is known")
     try:
@@ -158,7 +150,7 @@ def ipv6(node: Node) -> IPv6Address:
 
 
 def ipv6_network(node: Node) -> IPv6Network:
-    value = text(node)
+    value = _address_text(node, "an IPv6 prefix, like 2001:db8:1::/64")
     try:
         if "/" not in value or "%" in value:
             raise ValueError
@@ -288,60 +280,3 @@ def digest(algorithm: str) -> Reader[str]:
         return value
 
     return read_digest
-
-
-def public_key(node: Node) -> str:
-    """An OpenSSH public key: `type base64` and, if there is one, its comment."""
-    if isinstance(node.raw, str) and "PRIVATE KEY" in node.raw:
-        raise Wrong(
-            "this is a private key: put the public one here (the file that ends in .pub), and keep that one out"
-        )
-    value = text(node)
-    words = value.split()
-    if words[0] not in _KEY_FIELDS:
-        if any(word in _KEY_FIELDS for word in words[1:]):
-            raise Wrong("must begin with the key's type: leave out what stands before it (host names or options)")
-        raise Wrong(f"must be an OpenSSH public key, like `ssh-ed25519 AAAA...`, not {shown(value)}")
-    if len(words) < 2 or not _is_key(words[0], words[1]):
-        raise Wrong(f"is not a whole {words[0]} key: copy it again, all of it, on one line")
-    if words[0] == "ssh-rsa" and _rsa_bits(words[1]) < 2048:
-        raise Wrong("is an RSA key of less than 2048 bits, which today's OpenSSH refuses: use an ed25519 key")
-    return " ".join(words)
-
-
-def host_key(node: Node) -> str:
-    """An OpenSSH host key as `type base64`, without comment."""
-    return " ".join(public_key(node).split()[:2])
-
-
-def fingerprint(key: str) -> str:
-    """The SHA256 fingerprint of an OpenSSH public key, as ssh-keygen -l shows it."""
-    blob = base64.b64decode(key.split()[1])
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-
-
-def _blob_fields(data: str) -> list[bytes]:
-    """The length-prefixed fields of a key's blob (RFC 4253, section 6.6)."""
-    blob = base64.b64decode(data, validate=True)
-    fields = []
-    while blob:
-        length = int.from_bytes(blob[:4], "big")
-        if len(blob) < 4 + length:
-            raise ValueError("cut short")
-        fields.append(blob[4 : 4 + length])
-        blob = blob[4 + length :]
-    return fields
-
-
-def _is_key(kind_of_key: str, data: str) -> bool:
-    try:
-        fields = _blob_fields(data)
-    except (ValueError, binascii.Error):
-        return False
-    if len(fields) != 1 + _KEY_FIELDS[kind_of_key] or fields[0] != kind_of_key.encode() or not all(fields):
-        return False
-    return "ed25519" not in kind_of_key or len(fields[1]) == 32
-
-
-def _rsa_bits(data: str) -> int:
-    return int.from_bytes(_blob_fields(data)[2], "big").bit_length()
