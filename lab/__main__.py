@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("where")
     run.add_argument("command", nargs=argparse.REMAINDER)
     verb("counters", "what the switch port has counted, as JSON")
+    verb("inject-foreign-frame", "send one frame from a foreign MAC out of the server, on purpose")
     cut = verb("cut", "take ipv4 or ipv6 from the operator")
     cut.add_argument("family", choices=["ipv4", "ipv6"])
     restore = verb("restore", "give the operator ipv4 or ipv6 back")
@@ -70,7 +71,7 @@ def _run(lab: Lab, options: argparse.Namespace) -> int:
     match options.verb:
         case "up":
             lab.up(options.like, options.suite, options.delivery)
-        case "reset" | "reboot" | "cut-power" | "power-on":
+        case "reset" | "reboot" | "cut-power" | "power-on" | "inject-foreign-frame":
             getattr(lab, options.verb.replace("-", "_"))()
         case "exec":
             command = options.command[1:] if options.command[:1] == ["--"] else options.command

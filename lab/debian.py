@@ -78,9 +78,11 @@ def _one_line(line: str) -> dict[str, str]:
     return found
 
 
-def _logged(argv: list[str], log: Path, failed: str) -> None:
+def _logged(argv: list[str], log: Path, failed: str, folder: Path | None = None) -> None:
     with log.open("ab") as output:
-        status = subprocess.run(argv, stdout=output, stderr=output, stdin=subprocess.DEVNULL, check=False).returncode
+        status = subprocess.run(
+            argv, stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd=folder, check=False
+        ).returncode
     if status:
         kept = log.parent.parent / f"failed-{log.name}"
         shutil.copy(log, kept)
@@ -88,40 +90,72 @@ def _logged(argv: list[str], log: Path, failed: str) -> None:
         raise LabError(f"{failed}: {last[0]} (all of it: {kept})")
 
 
-def download(cache: Path, suite: str, packages: Iterable[str], say: Say) -> Path:
-    """A folder with the .debs of `packages` and of all they depend on, Debian's essential ones included."""
-    sources = host_sources(suite)
-    names = sorted(packages)
+class _Apt:
+    """apt-get with its lists, cache and status in a folder of its own, over the machine's sources for a suite."""
 
-    def make(place: Path) -> None:
+    def __init__(self, place: Path, suite: str) -> None:
+        self.place = place
+        self.debs = place / "debs"
+        self._suite = suite
+        self._log = place / f"apt-{suite}.log"
         for folder in ("lists/partial", "debs/partial"):
             (place / folder).mkdir(parents=True)
-        (place / "debian.sources").write_text(sources)
+        (place / "debian.sources").write_text(host_sources(suite))
         (place / "status").write_text("")
         options = {
             "Dir::State::status": place / "status",
             "Dir::State::Lists": place / "lists",
             "Dir::Cache": place,
-            "Dir::Cache::archives": place / "debs",
+            "Dir::Cache::archives": self.debs,
             "Dir::Etc::SourceList": place / "debian.sources",
             "Dir::Etc::SourceParts": "/dev/null",
             "Dir::Etc::Preferences": "/dev/null",
             "Dir::Etc::PreferencesParts": "/dev/null",
             "APT::Sandbox::User": "root",
-            "APT::Update::Post-Invoke": "",
         }
-        apt = ["apt-get", "-q", "-y", *(f"-o{key}={value}" for key, value in options.items())]
-        apt += [f"-o{option}" for option in _APT]
-        log = place / f"download-{suite}.log"
-        _logged([*apt, "update"], log, f"Debian's package lists for {suite} can't be fetched")
-        _logged([*apt, "--download-only", "install", *names], log, f"Debian's packages for {suite} can't be fetched")
-        for leftover in ("lists", "debs/partial", "status"):
-            path = place / leftover
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        for binary in place.glob("*.bin"):
-            binary.unlink()
+        self._options = [f"-o{key}={value}" for key, value in options.items()] + [f"-o{option}" for option in _APT]
+        self.get("update")
 
-    return entry(cache, f"packages-{suite}", digest(sources, *names, "1"), make, say)
+    def get(self, *words: str) -> None:
+        argv = ["apt-get", "-q", "-y", *self._options, *words]
+        _logged(argv, self._log, f"apt-get {words[0]} for Debian {self._suite} fails", self.debs)
+
+    def depends(self, package: str) -> list[str]:
+        """The packages that one depends on directly."""
+        argv = ["apt-cache", *self._options, "depends", package]
+        said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        return re.findall(r"^\s*Depends: ([^<\s]+)$", said, re.MULTILINE)
+
+    def clean(self) -> None:
+        """Leave only the .debs and the log."""
+        for path in [*self.place.glob("*.bin"), self.place / "status"]:
+            path.unlink()
+        for folder in (self.place / "lists", self.debs / "partial"):
+            shutil.rmtree(folder)
+
+
+def fetch(place: Path, suite: str, packages: Iterable[str]) -> list[Path]:
+    """The .debs of exactly these packages, in `place`; of a package without files of its own (a metapackage), those
+    that it depends on."""
+    apt = _Apt(place, suite)
+    names = []
+    for package in packages:
+        versioned = [name for name in apt.depends(package) if name.startswith("linux-image-")]
+        names += versioned or [package]
+    apt.get("download", *names)
+    return sorted(apt.debs.glob("*.deb"))
+
+
+def download(cache: Path, suite: str, packages: Iterable[str], say: Say) -> Path:
+    """A folder with the .debs of `packages` and of all they depend on, Debian's essential ones included."""
+    names = sorted(packages)
+
+    def make(place: Path) -> None:
+        apt = _Apt(place, suite)
+        apt.get("--download-only", "install", *names)
+        apt.clean()
+
+    return entry(cache, f"packages-{suite}", digest(host_sources(suite), *names, "2"), make, say) / "debs"
 
 
 def root_file_system(cache: Path, suite: str, say: Say) -> Path:
@@ -159,7 +193,7 @@ def _settle(root: Path) -> None:
 
 def repository(cache: Path, suite: str, say: Say) -> Path:
     """The document root of the lab's Debian repository: `debian/dists/SUITE` and `debian/pool`."""
-    debs = download(cache, suite, (*bare.PACKAGES, *REPOSITORY), say) / "debs"
+    debs = download(cache, suite, (*bare.PACKAGES, *REPOSITORY), say)
 
     def make(place: Path) -> None:
         pool = place / "debian/pool"

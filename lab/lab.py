@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lab import access, debian, wiring
+from lab import access, debian, guests, image, wiring
 from lab.errors import LabError
 from lab.server import Server
 from lab.services import Services
@@ -98,18 +100,21 @@ class Lab:
             "hostname": str(server.get("name") or re.sub(r"^Pulumi\.|\.yaml$", "", stack.name)),
             "suite": topology.suite,
             "delivery": delivery,
+            "measure": repr(dataclasses.replace(topology, guests=())),
             "config": {key: value for key, value in config.items() if key.startswith("sixstead:")},
         }
         with self._alone():
             record = self.state / "lab.json"
-            if record.exists() and json.loads(record.read_text()) != made:
+            if record.exists() and json.loads(record.read_text()).get("measure") != made["measure"]:
                 self._say("the stack has another measure now: making the lab anew")
                 self._remove()
             self._owner.write_text(str(self.state))
             self._prepare(topology)
             record.write_text(json.dumps(made, indent=1))
             self._wire(topology)
-            self._services().write(self._repository(topology.suite), self._images())
+            images = self._images()
+            shutil.copy(images / "SHA512SUMS", self.state)
+            self._services().write(self._repository(topology.suite), images)
             self._services().start()
             access.write(self.state, self.name, self._names.operator, topology)
             server_ = self._server()
@@ -206,9 +211,7 @@ class Lab:
         return debian.repository(self.cache, suite, self._say)
 
     def _images(self) -> Path:
-        place = self.cache / "images"
-        place.mkdir(parents=True, exist_ok=True)
-        return place
+        return image.tiny(self.cache, self._say)
 
     def _wire(self, topology: Topology) -> None:
         """Router, internet and operator: made anew unless all three are there and whole."""
@@ -247,7 +250,13 @@ class Lab:
             self._made()
             enter = ["nsenter", f"--net=/run/netns/{getattr(self._names, where)}", "--", *argv]
             return subprocess.run(enter, input=input, capture_output=True, timeout=timeout, check=False)
-        raise LabError(f"the lab knows no {where!r}")
+        guest = self.topology.guest(where)
+        return in_netns(self._names.server, lambda: guests.run(guest, argv, input, timeout))
+
+    def inject_foreign_frame(self, mac: str = "52:54:00:ba:d0:01") -> None:
+        """Send one frame from a MAC that isn't the server's out of its uplink, on purpose: it must be counted."""
+        uplink = self.topology.uplink
+        in_netns(self._names.server, lambda: _send_frame(uplink, mac))
 
     def counters(self) -> dict[str, Any]:
         """What the hoster's switch port and router have counted since the lab came up."""
@@ -302,6 +311,14 @@ class Lab:
 def _sysctl(values: dict[str, str]) -> None:
     for key, value in values.items():
         Path("/proc/sys", key).write_text(value)
+
+
+def _send_frame(interface: str, mac: str) -> None:
+    # A broadcast of the EtherType for local experiments (IEEE 802, 88B5).
+    frame = b"\xff" * 6 + bytes.fromhex(mac.replace(":", "")) + b"\x88\xb5" + b"\0" * 46
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind((interface, 0))
+        raw.send(frame)
 
 
 def _ssh_address(topology: Topology) -> str:
