@@ -133,12 +133,12 @@ def tell(text: str, severity: int = 1, ephemeral: bool = True) -> None:
     """Show a line of progress through the engine, whose address is the provider process's first argument."""
     if len(sys.argv) < 2 or ":" not in sys.argv[-1] or os.environ.get("SIXSTEAD_QUIET"):
         return
-    import grpc
+    import grpc  # type: ignore[import-untyped]
     from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
     try:
         with grpc.insecure_channel(sys.argv[-1]) as channel:
-            request = engine_pb2.LogRequest(severity=severity, message=text, ephemeral=ephemeral)
+            request = engine_pb2.LogRequest(severity=engine_pb2.LogSeverity.ValueType(severity), message=text, ephemeral=ephemeral)
             engine_pb2_grpc.EngineStub(channel).Log(request, timeout=5)
     except grpc.RpcError as error:
         log(f"progress could not be shown ({error.code()}): {text}")

@@ -44,6 +44,9 @@ class Packages:
         records = Records(f"{STATE_DIR}/before/units-of-packages")
         if records.get("before") is None:
             records.put("before", {"enabled": enabled_units(), "active": active_units()})
+        not_started = context.params.get("not_started", [])
+        if not_started:
+            run(["systemctl", "--quiet", "--runtime", "mask", "--", *not_started])
         context.progress("reading the package lists")
         self.apt(["update", "-o", "APT::Update::Error-Mode=any"])
         context.progress(f"installing {', '.join(sorted(wanted))}")

@@ -24,6 +24,8 @@ def show(units: Iterable[str]) -> dict[str, dict[str, str]]:
 def parse(properties: Mapping[str, str], is_stale: bool = False) -> str | None:
     """A unit's value from `systemctl show`; None where there is no such unit."""
     load, file_state = properties.get("LoadState", ""), properties.get("UnitFileState", "")
+    if file_state == "masked-runtime":
+        return "masked until the next boot"
     if load == "masked" or file_state == "masked":
         return "masked"
     if load == "not-found":
@@ -48,15 +50,19 @@ class Units:
 
     def capture(self, items: Iterable[str]) -> dict[str, Any]:
         """Whether each is enabled and running now."""
-        return {unit: parse(properties) for unit, properties in show(items).items()}
+        shown = show(items)
+        until_boot = {u for u, p in shown.items() if p.get("UnitFileState") == "masked-runtime"}
+        return {u: "disabled, stopped" if u in until_boot else parse(p) for u, p in shown.items()}
 
     def apply(self, wanted: Mapping[str, Any], observed: Mapping[str, Any], context: Context) -> None:
         """Enable or disable, start, restart or stop. Raises HostError with the unit's last log lines if it does not start."""
         run(["systemctl", "daemon-reload"])
         enable = [u for u, v in wanted.items() if v.startswith("enabled") and not starts(observed, u, "enabled")]
         disable = [u for u, v in wanted.items() if v.startswith("disabled") and not starts(observed, u, "disabled")]
-        masked = [u for u, v in wanted.items() if v != "masked" and observed.get(u) == "masked"]
+        masked = [u for u, v in wanted.items() if v != observed.get(u) and starts(observed, u, "masked")]
         mask = [u for u, v in wanted.items() if v == "masked"]
+        if masked:
+            run(["systemctl", "--quiet", "--runtime", "unmask", "--", *masked])
         for verb, units in (("unmask", masked), ("disable", disable), ("enable", enable), ("mask", mask)):
             if units:
                 run(["systemctl", "--quiet", verb, "--", *units])

@@ -1,0 +1,1 @@
+"""Which resources exist, in what order, and what they hand each other."""

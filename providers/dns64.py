@@ -1,0 +1,51 @@
+"""DNS64: unbound makes AAAA records for names that have only A (RFC 6147), for the guests and nobody else. unbound.conf(5)."""
+
+from __future__ import annotations
+
+import pulumi
+
+from providers.host.agent.facets import State
+from providers.host.provider import HostProvider
+from providers.host.resource import HostResource
+from settings import Network, Settings
+
+PATH = "/etc/unbound/unbound.conf.d/sixstead.conf"
+UNIT = "unbound.service"
+
+
+def networks(settings: Settings) -> list[Network]:
+    """Those whose guests are answered."""
+    return [network for network in settings.networks.values() if network.dns64]
+
+
+def render(settings: Settings) -> State:
+    """unbound's additional configuration, and its unit.
+
+    Answers are validated where unbound asks the roots itself; a forwarder is trusted to validate, as it is the only
+    one that could be asked for the missing signatures.
+    """
+    served = networks(settings)
+    dns64 = served[0].dns64
+    assert dns64 is not None
+    modules = "dns64 iterator" if dns64.forward else "dns64 validator iterator"
+    lines = ["# Written by Sixstead.", "server:"]
+    for network in served:
+        lines.append(f"    interface: {network.prefix.address}")
+        lines.append(f"    access-control: {network.prefix.prefix} allow")
+        lines.append(f"    # for the guests on {network.bridge}; the firewall lets nobody else in")
+    lines += ["    ip-freebind: yes", f'    module-config: "{modules}"', f"    dns64-prefix: {dns64.prefix}"]
+    if dns64.forward:
+        lines += ["forward-zone:", '    name: "."', *(f"    forward-addr: {address}" for address in dns64.forward)]
+    return {"files": {PATH: "\n".join(lines) + "\n"}, "units": {UNIT: "enabled, running"}}
+
+
+class Dns64Provider(HostProvider):
+    """Only the name differs."""
+
+
+class Dns64Resolver(HostResource, module="sixstead", name="Dns64"):
+    """unbound with DNS64 on the guest bridges."""
+
+    def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
+        params = {"on_change": {UNIT: "restart"}}
+        super().__init__(Dns64Provider(), name, render(settings), params=params, opts=opts)

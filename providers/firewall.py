@@ -1,0 +1,139 @@
+"""The host's firewall: one nftables table of our own, for IPv4 and IPv6; no other table is touched. nft(8).
+
+Inbound to the server: SSH, what ICMP and ICMPv6 need (RFC 4890), the resolver for its guests; the rest is dropped.
+To guests: echo requests, errors, and the ports that their config opens. The NAT64 prefix is for guests only.
+What neither comes from nor goes to a network of ours passes: other tables decide. A member of the host network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from providers.host.agent.facets import State
+from providers.host.provider import MemberProvider
+from providers.host.resource import HostResource
+from settings import Guest, PortRange, Settings
+
+TABLE = "inet sixstead"
+PATH = "/etc/sixstead/firewall.nft"
+UNIT = "sixstead-firewall.service"
+UNIT_TEXT = f"""\
+[Unit]
+Description=Sixstead's firewall
+Documentation=man:nft(8)
+DefaultDependencies=no
+Conflicts=shutdown.target
+Wants=network-pre.target
+After=nftables.service local-fs.target
+Before=network-pre.target shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/nft -f {PATH}
+ExecReload=/usr/sbin/nft -f {PATH}
+ExecStop=-/usr/sbin/nft delete table {TABLE}
+
+[Install]
+WantedBy=sysinit.target
+"""
+
+
+def render(settings: Settings) -> State:
+    """The rules, the unit that loads them at boot, and the table as it must be in the kernel."""
+    return {
+        "files": {PATH: rules(settings), f"/etc/systemd/system/{UNIT}": UNIT_TEXT},
+        "nft": {TABLE: f"as in {PATH}"},
+        "units": {UNIT: "enabled, running"},
+    }
+
+
+def names(interfaces: Iterable[str]) -> str:
+    """A set of interface names in nft's notation."""
+    return "{ " + ", ".join(f'"{name}"' for name in interfaces) + " }"
+
+
+def ports(ranges: Iterable[PortRange]) -> str:
+    """A set of ports in nft's notation."""
+    return "{ " + ", ".join(str(r) for r in ranges) + " }"
+
+
+def nat64_interface(settings: Settings, number: int) -> str:
+    """The translator's tunnel interface; the first is plain `nat64`."""
+    return "nat64" if number == 0 else f"nat64-{number + 1}"
+
+
+def rules(settings: Settings) -> str:
+    """The whole table; loading it replaces the old one in one step."""
+    uplink = settings.uplink.name
+    bridges = [network.bridge for network in settings.networks.values()]
+    translators = [(nat64_interface(settings, n), nat64) for n, nat64 in enumerate(settings.nat64_gateways)]
+    ours = [*bridges, *(name for name, _ in translators)]
+    lines = [f"table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{"]
+    lines += chain("input", "type filter hook input priority filter; policy drop;", inbound(settings))
+    forward = [
+        "ct state established,related accept",
+        "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept",
+        "ct state invalid drop",
+    ]
+    for network in settings.networks.values():
+        forward.append(f'iifname "{network.bridge}" ip6 saddr != {network.prefix.prefix} drop')
+    for name, nat64 in translators:
+        users = [n.bridge for n in settings.networks.values() if n.nat64 == nat64]
+        forward.append(f"iifname {names(users)} ip6 daddr {nat64.prefix} accept")
+        forward.append(f"ip6 daddr {nat64.prefix} drop")
+        forward.append(f'iifname "{name}" oifname "{uplink}" ip saddr {nat64.pool} accept')
+    if bridges:
+        forward.append(f'iifname {names(bridges)} oifname "{uplink}" accept')
+        forward.append(f"oifname {names(bridges)} icmpv6 type echo-request accept")
+    for guest in settings.guests.values():
+        forward += opened(guest)
+    if ours:
+        forward += [f"oifname {names(ours)} drop", f"iifname {names(ours)} drop"]
+    lines += chain("forward", "type filter hook forward priority filter; policy accept;", forward)
+    if translators:
+        masquerade = [f'ip saddr {nat64.pool} oifname "{uplink}" masquerade' for _, nat64 in translators]
+        lines += chain("postrouting", "type nat hook postrouting priority srcnat; policy accept;", masquerade)
+    return "# Written by Sixstead.\n" + "\n".join(lines) + "\n}\n"
+
+
+def inbound(settings: Settings) -> list[str]:
+    """What may reach the server itself."""
+    found = [
+        'iif "lo" accept',
+        # RFC 4890, 4.4.1 and 4.4.2: what must not be dropped to a host that is a router too
+        "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem, echo-request, echo-reply } accept",
+        "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, 148, 149 }"
+        " ip6 hoplimit 255 accept",
+        "icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report, 151, 152, 153 }"
+        " ip6 saddr fe80::/10 accept",
+        "icmp type { destination-unreachable, time-exceeded, parameter-problem, echo-request, echo-reply } accept",
+        "ct state established,related accept",
+        "ct state invalid drop",
+        f"tcp dport {settings.server.ssh.port} accept",
+    ]
+    for network in settings.networks.values():
+        if network.dns64:
+            who = f'iifname "{network.bridge}" ip6 saddr {{ {network.prefix.prefix}, fe80::/10 }}'
+            found += [f"{who} udp dport 53 accept", f"{who} tcp dport 53 accept"]
+    return found
+
+
+def opened(guest: Guest) -> list[str]:
+    """The ports of a guest that anybody may reach."""
+    pairs = (("tcp", guest.open.tcp), ("udp", guest.open.udp))
+    where = f'oifname "{guest.network.bridge}" ip6 daddr {guest.address}'
+    return [f"{where} {protocol} dport {ports(ranges)} accept" for protocol, ranges in pairs if ranges]
+
+
+def chain(name: str, header: str, statements: Iterable[str]) -> list[str]:
+    """One chain, indented."""
+    return [f"\tchain {name} {{", f"\t\t{header}", *(f"\t\t{s}" for s in statements), "\t}"]
+
+
+class FirewallProvider(MemberProvider):
+    """Only the name differs."""
+
+
+class Firewall(HostResource, module="sixstead", name="Firewall"):
+    """The firewall's description."""

@@ -1,0 +1,39 @@
+"""What every resource on a host passes to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import Resource, ResourceProvider
+
+
+class HostResource(Resource):
+    """A thing on a host; see provider.py for what the inputs mean. Outputs have the same names."""
+
+    key: pulumi.Output[str]
+    state: pulumi.Output[dict[str, Any]]
+
+    def __init__(
+        self,
+        provider: ResourceProvider,
+        name: str,
+        state: Mapping[str, Any],
+        *,
+        key: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        secret_state: Mapping[str, Any] | None = None,
+        data_loss: str = "",
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        inputs: dict[str, Any] = {
+            "key": key or name,
+            "state": dict(state),
+            "params": dict(params or {}),
+            "interrupts": "",
+            "dataLoss": data_loss,
+        }
+        if secret_state:
+            inputs["secretState"] = pulumi.Output.secret(dict(secret_state))
+        super().__init__(provider, name, inputs, opts)

@@ -1,0 +1,124 @@
+"""The host's network as one thing: all members' sections are applied as one transaction that must be confirmed.
+
+Uplink, bridges, forwarding, NDP proxy and firewall are members: described, previewed and observed one by one. This
+resource is given the same sections, depends on all of them, and is the only one that changes the host. The change is
+armed to undo itself, applied, verified by the host, and confirmed by the operator over a new SSH connection, on every
+address family that worked before. What left the list is removed in the same transaction. Deleted, it brings the old
+network back, in the same way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, Resource, UpdateResult
+
+from providers.host.agent.facets import State
+from providers.host.errors import ServerError
+from providers.host.provider import HostProvider, Props, fingerprint, plain
+from providers.host.sessions import Host, tell
+from settings import Settings
+
+
+class HostNetworkProvider(HostProvider):
+    """Applies all sections as one transaction."""
+
+    def check(self, _olds: Props, news: Props) -> CheckResult:
+        """Show which sections are applied, by a short hash each: their texts stand in the members."""
+        news = plain(news)
+        try:
+            news["applies"] = fingerprint(json.loads(news["desired"]))
+        except (TypeError, ValueError, AttributeError):
+            return CheckResult(news, [CheckFailure("desired", "must be JSON: sections by name")])
+        return CheckResult(news, [])
+
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
+        """Sections are compared by their hashes."""
+        return DiffResult(changes=plain(_olds).get("applies") != plain(_news).get("applies"))
+
+    def create(self, props: Props) -> CreateResult:
+        """Apply; an existing network of ours is adopted without a change."""
+        return CreateResult("host-network", self.apply(plain(props), {}))
+
+    def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
+        """Apply the difference."""
+        return UpdateResult(self.apply(plain(_news), json.loads(plain(_olds).get("desired") or "{}")))
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """Observe all sections."""
+        props = plain(props)
+        sections = json.loads(props.get("desired") or "{}")
+        observed = self.host.observe_many(sections)
+        seen = {**props, "desired": json.dumps(observed, sort_keys=True), "applies": fingerprint(observed)}
+        return ReadResult(id_, seen, inputs=dict(seen))
+
+    def delete(self, _id: str, _props: Props) -> None:
+        """The network as it was before."""
+        props = plain(_props)
+        self.transact({}, json.loads(props.get("desired") or "{}"), props.get("params") or {})
+
+    def apply(self, props: Props, previous: Mapping[str, State]) -> Props:
+        """The outputs after the transaction."""
+        self.transact(json.loads(props["desired"]), previous, props.get("params") or {})
+        return props
+
+    def transact(self, sections: Mapping[str, State], previous: Mapping[str, State], params: Mapping[str, Any]) -> None:
+        """Begin, reconnect on every address family that worked before, confirm; undo at once where that fails."""
+        host = self.host
+        addresses = [a for a in params.get("confirm_at", []) if host.answers_at(a)] or [host.where.host]
+        gone = sorted(set(previous) - set(sections))
+        answer = host.change(
+            "network",
+            {"entries": dict(sections), "previous": list(previous.values()), "gone": gone, "params": dict(params)},
+        )
+        if answer["changed"]:
+            confirm(host, addresses, answer["token"])
+
+
+def confirm(host: Host, addresses: list[str], token: str) -> None:
+    """Come in anew at each address, then confirm. Raises ServerError after undoing the change."""
+    tell(f"{host.where}: confirming the network change over new connections to {', '.join(addresses)}")
+    try:
+        for address in addresses[:-1]:
+            if not host.answers_at(address):
+                raise ServerError(str(host.where), f"no new SSH connection to {address} after the change")
+        host.confirm(addresses[-1], token)
+    except ServerError as error:
+        undone = "the server undoes it by itself within a minute"
+        if host.session is not None and not host.session.broken:
+            host.session.request("roll_back", {}, 60)
+            undone = "it was undone"
+        raise ServerError(
+            str(host.where),
+            f"the network change was not confirmed, so {undone}: {error.what}",
+            "the server has its old network; correct the config and run `up` again",
+        ) from None
+
+
+class HostNetwork(Resource, module="sixstead", name="HostNetwork"):
+    """The transaction over all sections. `desired` is passed as a secret only so that it isn't shown twice."""
+
+    applies: pulumi.Output[dict[str, str]]
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        sections: Mapping[str, State],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        uplink, prefixes = settings.uplink, list(settings.prefixes.values())
+        gateways = [str(uplink.ipv4.gateway)] if uplink.ipv4 else []
+        for prefix in prefixes[:1]:
+            scope = f"%{uplink.name}" if prefix.gateway.is_link_local else ""
+            gateways.append(f"{prefix.gateway}{scope}")
+        own = ([str(uplink.ipv4.address.ip)] if uplink.ipv4 else []) + [str(prefix.address) for prefix in prefixes]
+        inputs = {
+            "desired": pulumi.Output.secret(json.dumps(dict(sections), sort_keys=True)),
+            "applies": {},
+            "params": {"gateways": gateways, "confirm_at": own},
+        }
+        super().__init__(HostNetworkProvider(), name, inputs, opts)

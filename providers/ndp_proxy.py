@@ -1,0 +1,47 @@
+"""NDP proxy: where the prefix is on-link at the hoster, the server answers neighbour solicitations for its guests.
+
+One kernel entry a guest address (ip-neighbour(8), RFC 4389 describes the idea): no daemon that could lose one, and the
+answer carries the server's own MAC address. A member of the host network.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+
+from providers.host.agent.facets import State
+from providers.host.provider import MemberProvider
+from providers.host.resource import HostResource
+from providers.uplink import HEADER, dotless
+from settings import Settings
+
+PATH = "/etc/network/interfaces.d/sixstead-ndp-proxy"
+
+
+def addresses(settings: Settings) -> list[IPv6Address]:
+    """The guest addresses that the hoster's router will ask for."""
+    return sorted(g.address for g in settings.guests.values() if g.network.prefix.on_link)
+
+
+def render(settings: Settings) -> State:
+    """The entries now and at boot; nothing where every prefix is routed."""
+    if not any(prefix.on_link for prefix in settings.prefixes.values()):
+        return {}
+    uplink = settings.uplink.name
+    entries = [f"{address} dev {uplink}" for address in addresses(settings)]
+    key = f"net.ipv6.conf.{dotless(uplink)}.proxy_ndp"
+    setting = f"net/ipv6/conf/{uplink}/proxy_ndp=1"
+    lines = [f"iface {uplink} inet6 manual", f"    up sysctl -q -w {setting}"]
+    lines += [f"    up ip -6 neighbour replace proxy {entry}" for entry in entries]
+    return {
+        "files": {PATH: HEADER + "\n".join(lines) + "\n"},
+        "sysctls": {key: "1"},
+        "proxies": dict.fromkeys(entries, "present"),
+    }
+
+
+class NdpProxyProvider(MemberProvider):
+    """Only the name differs."""
+
+
+class NdpProxy(HostResource, module="sixstead", name="NdpProxy"):
+    """The proxy entries' description."""
