@@ -96,6 +96,6 @@ def console(name: str) -> str:
 def last_lines(content: bytes, count: int = LINES) -> str:
     """The last lines of a terminal's output as plain text."""
     text = _ESCAPES.sub("", content.decode(errors="replace")).replace("\r\n", "\n")
-    lines = [line.rsplit("\r", 1)[-1] for line in text.split("\n")]
+    lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n")]
     plain = ["".join(c if c.isprintable() else "?" for c in line.replace("\t", " ")).rstrip()[:200] for line in lines]
     return "\n".join(f"    {line}" for line in [line for line in plain if line][-count:])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from .answers import Answers
+from .disks import Disks
+from .domains import Domains
 from .facets import Registry
 from .files import Files
+from .images import Images
 from .network import Addresses, Links, Proxies, Routes
 from .nft import Nft
 from .packages import Packages
+from .seeds import Seeds
 from .sysctls import Sysctls
 from .units import Units
 
@@ -23,7 +28,12 @@ def make_registry() -> Registry:
             "routes": Routes(),
             "proxies": Proxies(),
             "nft": Nft(),
+            "images": Images(),
+            "disks": Disks(),
+            "seeds": Seeds(),
+            "domains": Domains(),
             "units": Units(),
+            "answers": Answers(),
         },
         first_to_go=("units",),
     )
