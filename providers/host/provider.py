@@ -4,7 +4,7 @@ A resource's inputs are
 - `key`: its name in the host's manifest, `router-advertisement main`; also the resource's id;
 - `state`: what is wanted, by facet and item (see agent/__init__.py); `secretState` holds the secret items, and is passed as a secret;
 - `params`: how to get there; a change in these alone is no change;
-- `interrupts`, `dataLoss`: what the owner should know before it happens; empty texts where there is nothing to know.
+- `interrupts`, `dataLoss`: what the owner should know before it happens, where there is something to know.
 Outputs have the same shape, with what was observed in `state`.
 """
 
@@ -59,7 +59,10 @@ class HostProvider(ResourceProvider):
         if not isinstance(news.get("key"), str):
             failures.append(CheckFailure("key", "must be a text"))
         if not failures:
-            news["interrupts"] = self.interruption(olds, news)
+            interrupts = self.interruption(olds, news)
+            news.pop("interrupts", None)
+            if interrupts:
+                news["interrupts"] = interrupts
         return CheckResult(news, failures)
 
     def interruption(self, olds: Props, news: Props) -> str:

@@ -30,10 +30,11 @@ class HostResource(Resource):
         inputs: dict[str, Any] = {
             "key": key or name,
             "state": dict(state),
-            "params": dict(params or {}),
-            "interrupts": "",
-            "dataLoss": data_loss,
         }
+        if params:
+            inputs["params"] = dict(params)
+        if data_loss:
+            inputs["dataLoss"] = data_loss
         if secret_state:
             inputs["secretState"] = pulumi.Output.secret(dict(secret_state))
         super().__init__(provider, name, inputs, opts)
