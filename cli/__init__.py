@@ -1,0 +1,1 @@
+"""What `./sixstead` can do: one module a group of verbs."""
