@@ -1,0 +1,36 @@
+PYTEST = .venv/bin/python -m pytest
+JOBS ?= 2
+
+.PHONY: help setup demo check test bench clean
+
+help:
+	@echo "make demo    a simulated rented server becomes a host of IPv6-only guests (root or sudo, Debian 12)"
+	@echo "make test    everything, with labs and guests"
+	@echo "make check   lint, types, pure tests"
+	@echo "make bench   what an up and a refresh cost: connections and exchanges"
+	@echo "make clean   remove labs, caches and the virtual environment"
+
+setup:
+	@./setup
+
+demo:
+	@./setup --lab
+	@./demo
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	$(PYTEST) -q -n $(JOBS) tests/unit
+
+test: check
+	@./setup --lab
+	$(PYTEST) -n $(JOBS) --dist loadgroup tests/engine tests/host tests/scenario
+
+bench:
+	@./setup --lab
+	.venv/bin/python -m bench
+
+clean:
+	-./sixstead lab down --purge
+	rm -rf .venv .pulumi
