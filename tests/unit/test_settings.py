@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from settings import CREDENTIALS, SECTIONS, Settings, SettingsError, guest_mac, parse
+from settings.reader import Fields
 
 CASES = Path(__file__).parent / "settings_cases"
 SUMS = f"{'ab' * 64}  other.img\n{'cd' * 64} *d13.qcow2\n"
@@ -226,3 +228,37 @@ def test_whatever_is_typed_gives_settings_or_problems(seed: int) -> None:
         assert told is None or told
         assert all("\n" not in line and line.encode() for line in told or [])
     assert accepted  # some changes are legal: else the base would be bad, and this would test nothing
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def stack_config(name: str) -> dict[str, Any]:
+    config = yaml.safe_load((ROOT / "stacks" / f"Pulumi.{name}.yaml").read_text())["config"]
+    return {key.removeprefix("sixstead:"): value for key, value in config.items()}
+
+
+def test_the_example_is_a_stack_that_could_be_used() -> None:
+    settings = parse(stack_config("example"), "example")
+    assert list(settings.guests) == ["web", "mail"]
+
+
+def test_the_labs_stack_is_valid_with_the_checksums_that_the_lab_writes() -> None:
+    names = ("tiny-vmlinuz", "tiny-initrd", "tiny-disk.qcow2")
+    sums = "".join(f"{'ab' * 64}  {name}\n" for name in names)
+    assert "web" in parse(stack_config("lab"), "lab", lambda path: sums).guests
+
+
+def test_every_key_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {*SECTIONS, *CREDENTIALS}
+    begin = Fields.__init__
+
+    def record(self: Fields, node: Any, names: tuple[str, ...], example: str) -> None:
+        known.update(names)
+        begin(self, node, names, example)
+
+    monkeypatch.setattr(Fields, "__init__", record)
+    parse(FULL, "kvm1", read_file)
+    described = (ROOT / "docs" / "config.md").read_text()
+    assert {"ssh", "ipv4_addr", "dnssl", "on_delete", "format", "initrd", "udp"} <= known
+    assert [name for name in sorted(known) if not re.search(rf"\b{name}\b", described)] == []
