@@ -1,1 +1,1 @@
-"""What `./sixstead` can do: one module a group of verbs."""
+"""The command line: `./sixstead VERB ...`."""

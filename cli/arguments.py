@@ -1,0 +1,103 @@
+"""What the verbs of a stack take: Pulumi's own flags, as far as the embedded engine has them."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def parser() -> argparse.ArgumentParser:
+    """One parser for all verbs; `args.verb` and `args.subverb` name what was asked for."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("-s", "--stack", help="the stack (default: PULUMI_STACK, or the only one there is)")
+    common.add_argument("--config-file", metavar="FILE", help="the stack's config, instead of stacks/Pulumi.STACK.yaml")
+    common.add_argument("-C", "--cwd", metavar="DIR", help="run as if started in DIR")
+    common.add_argument("--engine", choices=("embedded", "pulumi"), help=argparse.SUPPRESS)
+    common.add_argument("--non-interactive", action="store_true", help="never ask")
+    common.add_argument("--color", choices=("always", "never", "auto"), default="auto", help=argparse.SUPPRESS)
+
+    run = argparse.ArgumentParser(add_help=False, parents=[common])
+    run.add_argument("--diff", action="store_true", help="show what changes, line by line")
+    run.add_argument("-j", "--json", action="store_true", help="print steps and summary as JSON")
+    run.add_argument("--expect-no-changes", action="store_true", help="fail if there is anything to do")
+    run.add_argument("-t", "--target", action="append", default=[], metavar="URN", help="change only this (may repeat)")
+    run.add_argument("--target-dependents", action="store_true", help="and what depends on it")
+    run.add_argument("-p", "--parallel", type=int, default=16, metavar="N", help="steps at once (default 16)")
+    run.add_argument(
+        "--run-program", action="store_true", help="run the program, for today's credentials (always done)"
+    )
+    run.add_argument("--show-secrets", action="store_true", help=argparse.SUPPRESS)
+    run.add_argument("--suppress-outputs", action="store_true", help="do not show the stack's outputs")
+
+    change = argparse.ArgumentParser(add_help=False, parents=[run])
+    change.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    change.add_argument("-f", "--skip-preview", action="store_true", help="do not preview first")
+
+    top = argparse.ArgumentParser(prog="./sixstead")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    refresh = {"nargs": "?", "const": True, "default": False, "type": _truth, "metavar": "BOOL"}
+    for name, parent, what in (
+        ("preview", run, "show what `up` would do"),
+        ("up", change, "make the server what its stack says"),
+        ("destroy", change, "bring the server back to what it was"),
+    ):
+        verb = verbs.add_parser(name, parents=[parent], help=what, description=what)
+        verb.add_argument("-r", "--refresh", help="first read what is there", **refresh)  # type: ignore[arg-type]
+        if name == "destroy":
+            verb.add_argument("--preview-only", action="store_true", help="only show it")
+            verb.add_argument("--remove", action="store_true", help="remove the stack afterwards")
+    verb = verbs.add_parser("refresh", parents=[change], help="read what is there into the state")
+    verb.add_argument("--preview-only", action="store_true", help="only show it")
+    verb.add_argument("--clear-pending-creates", action="store_true", help="forget creates that a kill cut off")
+    verb = verbs.add_parser("outputs", parents=[common], help="print the stack's outputs as JSON")
+    verb.add_argument("name", nargs="?", help="only this one")
+    verb.add_argument("-j", "--json", action="store_true", help="as JSON (always done)")
+    verb.add_argument("--show-secrets", action="store_true", help="secrets in plain")
+    verb = verbs.add_parser("cancel", parents=[common], help="remove a lock that nobody holds any more")
+    verb.add_argument("name", nargs="?", help="the stack")
+    verb.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    _stack_verbs(verbs.add_parser("stack", help="stacks: init, ls, rm, export, import"), common)
+    _config_verbs(verbs.add_parser("config", help="a stack's config: set, get, rm", parents=[common]), common)
+    return top
+
+
+def _stack_verbs(top: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    verbs = top.add_subparsers(dest="subverb", required=True, metavar="init|ls|rm|export|import")
+    verb = verbs.add_parser("init", parents=[common], help="make a stack")
+    verb.add_argument("name", nargs="?")
+    verb = verbs.add_parser("ls", parents=[common], help="list the stacks")
+    verb.add_argument("-j", "--json", action="store_true")
+    verb = verbs.add_parser("rm", parents=[common], help="forget a stack (what it made stays)")
+    verb.add_argument("name", nargs="?")
+    verb.add_argument("-y", "--yes", action="store_true")
+    verb.add_argument("-f", "--force", action="store_true", help="even where it still has resources")
+    verb.add_argument("--preserve-config", action="store_true", help="keep its config file")
+    verb = verbs.add_parser("export", parents=[common], help="print the state")
+    verb.add_argument("--file", metavar="FILE", help="to a file")
+    verb.add_argument("--show-secrets", action="store_true", help="secrets in plain")
+    verb = verbs.add_parser("import", parents=[common], help="replace the state")
+    verb.add_argument("--file", metavar="FILE", help="from a file")
+    verb.add_argument("-f", "--force", action="store_true", help=argparse.SUPPRESS)
+
+
+def _config_verbs(top: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    verbs = top.add_subparsers(dest="subverb", metavar="set|get|rm")
+    verb = verbs.add_parser("set", parents=[common], help="set a value")
+    verb.add_argument("key")
+    verb.add_argument("value", nargs="?", help="else read from standard input")
+    verb.add_argument("--secret", action="store_true", help="store it encrypted")
+    verb.add_argument("--plaintext", action="store_true", help="store it in plain, on purpose")
+    verb.add_argument("--path", action="store_true", help="the key is a path, as in server.ssh.host")
+    verb = verbs.add_parser("get", parents=[common], help="print a value, secrets in plain")
+    verb.add_argument("key")
+    verb.add_argument("--path", action="store_true")
+    verb = verbs.add_parser("rm", parents=[common], help="remove a value")
+    verb.add_argument("key")
+    verb.add_argument("--path", action="store_true")
+
+
+def _truth(text: str) -> bool:
+    if text.lower() in ("true", "1", "yes"):
+        return True
+    if text.lower() in ("false", "0", "no"):
+        return False
+    raise argparse.ArgumentTypeError("true or false")

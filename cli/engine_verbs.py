@@ -1,0 +1,54 @@
+"""The verbs of a stack, done by `pulumi` or by the embedded engine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from cli.arguments import parser
+from engine.errors import EngineError
+
+
+def choose(asked: str | None) -> str:
+    """`pulumi` or `embedded`: what was asked for, else SIXSTEAD_ENGINE, else pulumi where it is on PATH."""
+    wanted = asked or os.environ.get("SIXSTEAD_ENGINE") or ""
+    if wanted not in ("", "embedded", "pulumi"):
+        raise EngineError(f"SIXSTEAD_ENGINE is {wanted!r}; it can be embedded or pulumi")
+    found = shutil.which("pulumi") is not None
+    if wanted == "pulumi" and not found:
+        raise EngineError("--engine pulumi: there is no pulumi on PATH")
+    return wanted or ("pulumi" if found else "embedded")
+
+
+def project_root(start: Path) -> Path:
+    """The nearest directory with a Pulumi.yaml, at or above `start`; else the one this program lies in."""
+    for directory in (start, *start.parents):
+        if (directory / "Pulumi.yaml").exists():
+            return directory
+    return Path(__file__).resolve().parent.parent
+
+
+def main(argv: list[str]) -> int:
+    """Run a verb. 0 when it is done, 255 when it failed, 130 after Ctrl-C."""
+    args = parser().parse_args(argv)
+    try:
+        engine = choose(args.engine)
+        root = project_root(Path(args.cwd or ".").resolve())
+        args.config_file = str(Path(args.config_file).absolute()) if args.config_file else None
+        if engine == "pulumi":
+            from cli import pulumi_verbs
+
+            return pulumi_verbs.run(args, root)
+        from cli import embedded_verbs
+
+        return embedded_verbs.run(args, root)
+    except EngineError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 255
+
+
+def interactive(args: argparse.Namespace) -> bool:
+    return not args.non_interactive and sys.stdin.isatty() and sys.stdout.isatty()

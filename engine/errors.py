@@ -1,0 +1,48 @@
+"""What the engine says when it can't go on. Every message is for the person at the terminal: no traceback, no gRPC."""
+
+from __future__ import annotations
+
+import re
+
+
+class EngineError(Exception):
+    """A clean sentence: what failed, and what to do next. The command line prints it and exits 255, as pulumi does."""
+
+
+class Unsupported(EngineError):
+    """A feature of Pulumi that the embedded engine does not have; the message names it."""
+
+    def __init__(self, feature: str) -> None:
+        super().__init__(f"{feature}: not supported by the embedded engine; use pulumi for this stack")
+
+
+class Bail(Exception):
+    """The run has failed and everything about it has been reported already."""
+
+
+_FRAME = re.compile(r'^\s+File "[^"]*", line \d+')
+_HEAD = re.compile(r"^(?P<cls>[A-Za-z_][\w.]*)(?:: (?P<text>.*))?$", re.DOTALL)
+_PLAIN = frozenset({"Exception", "RuntimeError", "OSError", "SystemExit"})
+
+
+def clean_message(text: str) -> str:
+    """The message of the exception that a Python traceback ends with.
+
+    Providers answer with `traceback.format_exc()`; the user gets only what its last exception says. The name of the
+    exception's class is dropped where it says nothing (`Exception`, or a class of one's own, which is printed with its
+    module); it stays for `KeyError: 'x'` and its like. Text that is no traceback is returned as it is.
+    """
+    lines = text.rstrip("\n").splitlines()
+    frames = [i for i, line in enumerate(lines) if _FRAME.match(line)]
+    if not frames:
+        return text.strip()
+    start = frames[-1] + 1
+    while start < len(lines) and lines[start].startswith("    "):
+        start += 1
+    message = "\n".join(lines[start:]).strip()
+    head = _HEAD.match(message)
+    if head is None or not head["text"]:
+        return message or text.strip()
+    if head["cls"] in _PLAIN or "." in head["cls"]:
+        return head["text"].strip()
+    return message
