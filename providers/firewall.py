@@ -75,6 +75,8 @@ def rules(settings: Settings) -> str:
         "ct state established,related accept",
         "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept",
         "ct state invalid drop",
+        # a server that forwards is no relay for its neighbours at the hoster
+        f'iifname "{uplink}" oifname "{uplink}" drop',
     ]
     for network in settings.networks.values():
         forward.append(f'iifname "{network.bridge}" ip6 saddr != {network.prefix.prefix} drop')

@@ -138,7 +138,9 @@ def tell(text: str, severity: int = 1, ephemeral: bool = True) -> None:
 
     try:
         with grpc.insecure_channel(sys.argv[-1]) as channel:
-            request = engine_pb2.LogRequest(severity=engine_pb2.LogSeverity.ValueType(severity), message=text, ephemeral=ephemeral)
+            request = engine_pb2.LogRequest(
+                severity=engine_pb2.LogSeverity.ValueType(severity), message=text, ephemeral=ephemeral
+            )
             engine_pb2_grpc.EngineStub(channel).Log(request, timeout=5)
     except grpc.RpcError as error:
         log(f"progress could not be shown ({error.code()}): {text}")

@@ -183,6 +183,6 @@ class Records:
         except (FileNotFoundError, NotADirectoryError):
             return
         for entry in entries:
-            if entry.endswith(".json") and not entry.startswith("."):
+            if entry.endswith(".json"):
                 with open(os.path.join(self.directory, entry), encoding="utf-8") as file:
                     yield json.load(file)["name"]

@@ -1,0 +1,50 @@
+"""Settings in, every rendered file and value out: golden files, one folder a case.
+
+After a change on purpose, `GOLDEN=write pytest tests/unit/test_rendering.py` writes them anew; the diff is the review.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from providers import bridge, dns64, firewall, forwarding, nat64, ndp_proxy, packages, router_advertisement, uplink
+from providers.host.agent.facets import State, union
+from settings import Settings, parse
+
+CASES = sorted(path for path in (Path(__file__).parent / "golden").iterdir() if path.is_dir())
+
+
+def everything(settings: Settings) -> State:
+    """What all resources of a server but its guests want."""
+    states = [forwarding.render(), uplink.render(settings), firewall.render(settings), ndp_proxy.render(settings)]
+    states += [bridge.render(network) for network in settings.networks.values()]
+    states += [router_advertisement.render(settings)]
+    states += [nat64.render(settings)] if settings.nat64_gateways else []
+    states += [dns64.render(settings)] if dns64.networks(settings) else []
+    return union({"packages": dict.fromkeys(packages.names(settings), "installed")}, *states)
+
+
+def rendered(state: State) -> dict[str, str]:
+    """File texts by a flat name, and all other values in one file."""
+    files: dict[str, str] = {path.strip("/").replace("/", "__"): text for path, text in state["files"].items()}
+    rest: dict[str, Any] = {name: items for name, items in state.items() if name != "files"}
+    return {**files, "values.yaml": yaml.safe_dump(rest, sort_keys=True)}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+def test_settings_render_to_the_golden_files(case: Path) -> None:
+    config = yaml.safe_load((case / "config.yaml").read_text())
+    texts = rendered(everything(parse(config, stack="kvm1")))
+    if os.environ.get("GOLDEN") == "write":
+        for old in case.iterdir():
+            if old.name != "config.yaml":
+                old.unlink()
+        for name, text in texts.items():
+            (case / name).write_text(text)
+    golden = {path.name: path.read_text() for path in case.iterdir() if path.name != "config.yaml"}
+    assert texts == golden
