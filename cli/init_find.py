@@ -34,6 +34,7 @@ class Finding:
     ipv4: tuple[IPv4Interface, IPv4Address] | None
     prefixes: tuple[FoundPrefix, ...]
     notes: tuple[str, ...]
+    kvm: bool
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def find(name: str, probe: Probe) -> Finding:
     if ipv4 and hoster == "hetzner" and ipv4[0].network.prefixlen < 32:
         ipv4 = (IPv4Interface(f"{ipv4[0].ip}/32"), ipv4[1])
     notes = (*ipv4_notes, *link_notes(probe, uplink), *host_notes(probe, system))
-    return Finding(name, system, hoster, uplink, link["address"], int(link["mtu"]), ipv4, prefixes, notes)
+    return Finding(name, system, hoster, uplink, link["address"], int(link["mtu"]), ipv4, prefixes, notes, bool(probe["kvm"]))
 
 
 def uplink_of(probe: Probe, reasons: list[str]) -> str | None:

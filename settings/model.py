@@ -70,11 +70,14 @@ class Ssh:
 
 @dataclass(frozen=True)
 class Server:
+    """`kvm`: guests run on the processor's own virtualization; without it they are emulated, which is slow."""
+
     name: str
     ssh: Ssh
     hoster: Hoster
     os: OperatingSystem
     backend: str
+    kvm: bool = True
 
 
 @dataclass(frozen=True)

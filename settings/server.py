@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from settings import ssh_keys, values
 from settings.model import HOSTERS, SYSTEMS, Hoster, OperatingSystem, Server, Ssh, Uplink, UplinkIPv4
-from settings.reader import Fields, Node, Wrong, choice, integer, list_of
+from settings.reader import Fields, Node, Wrong, boolean, choice, integer, list_of
 
 SERVER = "{ssh: {host: 192.0.2.10, host_key: ssh-ed25519 AAAA...}, os: debian-13}"
 UPLINK = "{name: enp5s0, mac: 90:1b:0e:aa:bb:cc, ipv4: {address: 192.0.2.10/32, gateway: 192.0.2.1}}"
@@ -12,7 +12,7 @@ MTU = integer(1280, 9216, " bytes")  # IPv6 needs 1280 (RFC 8200, section 5)
 
 
 def read_server(node: Node, stack: str) -> Server:
-    fields = Fields(node, ("name", "ssh", "hoster", "os", "backend"), SERVER)
+    fields = Fields(node, ("name", "ssh", "hoster", "os", "backend", "kvm"), SERVER)
     name = fields.optional("name", values.domain_name, stack)
     if not name and not fields.has("name"):
         fields.refuse("is missing: the server's host name", "name")
@@ -20,8 +20,9 @@ def read_server(node: Node, stack: str) -> Server:
     hoster = fields.optional("hoster", read_hoster, HOSTERS["generic"])
     system = fields.required("os", read_system, f"the server's distribution, {' or '.join(SYSTEMS)}")
     backend = fields.optional("backend", choice("ifupdown", later=("networkd", "netplan")), "ifupdown")
+    kvm = fields.optional("kvm", boolean, True)
     fields.close()
-    return Server(name, ssh, hoster, system, backend)
+    return Server(name, ssh, hoster, system, backend, kvm)
 
 
 def read_hoster(node: Node) -> Hoster:
