@@ -77,7 +77,9 @@ def find(name: str, probe: Probe) -> Finding:
     if ipv4 and hoster == "hetzner" and ipv4[0].network.prefixlen < 32:
         ipv4 = (IPv4Interface(f"{ipv4[0].ip}/32"), ipv4[1])
     notes = (*ipv4_notes, *link_notes(probe, uplink), *host_notes(probe, system))
-    return Finding(name, system, hoster, uplink, link["address"], int(link["mtu"]), ipv4, prefixes, notes, bool(probe["kvm"]))
+    return Finding(
+        name, system, hoster, uplink, link["address"], int(link["mtu"]), ipv4, prefixes, notes, bool(probe["kvm"])
+    )
 
 
 def uplink_of(probe: Probe, reasons: list[str]) -> str | None:
@@ -215,7 +217,9 @@ def host_notes(probe: Probe, system: str) -> list[str]:
         where = (
             "" if probe["virtualization"] == "none" else f" (the server itself is virtual: {probe['virtualization']})"
         )
-        notes.append(f"No /dev/kvm{where}: guests are emulated, which is slow. Turn virtualization on in the firmware.")
+        notes.append(
+            f"No /dev/kvm{where}: guests are emulated, which is slow. Turn virtualization on in the firmware, then `kvm: false` may go."
+        )
     if not probe["sudo"]:
         notes.append("This login can't become root without a password: set it with `config set --secret sudoPassword`.")
     if not probe["radvd"] or probe["radvd"] == "(none)":

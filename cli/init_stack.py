@@ -44,7 +44,7 @@ def stack_text(found: Finding, login: Login) -> str:
         f"    hoster: {found.hoster:<26} # a guess by the gateways; hetzner, ovh or generic",
         f"    os: {found.os:<30} # checked before the first write",
         "    backend: ifupdown",
-        *([] if found.kvm else ["    kvm: false                     # there is no /dev/kvm: guests are emulated"]),
+        *([] if found.kvm else ["    kvm: false                         # there is no /dev/kvm: guests are emulated"]),
         "  sixstead:uplink:",
         f"    name: {scalar(found.uplink)}",
         f'    mac: "{found.mac}"           # the only MAC address that the hoster\'s switch may see',
