@@ -100,12 +100,13 @@ def write(path: Path, text: str) -> None:
 
 def read_server(arguments: argparse.Namespace, root: Path) -> tuple[Login, Any]:
     """Log in once and ask the server what it is. Raises Unreachable or Stopped."""
+    config, identity = within(arguments.ssh_config, root), within(arguments.identity, root)
     ssh = {
         "host": arguments.host,
         "user": arguments.user,
         "port": arguments.port,
-        "config": arguments.ssh_config,
-        "identity_file": arguments.identity,
+        "config": config,
+        "identity_file": str(root / Path(identity).expanduser()) if identity else None,
     }
     where = target(ssh, {}, arguments.name, root)
     transport, key = trusted_transport(where, arguments)
@@ -113,8 +114,6 @@ def read_server(arguments: argparse.Namespace, root: Path) -> tuple[Login, Any]:
         probe = ask(transport, where)
     finally:
         transport.close()
-    config = within(arguments.ssh_config, root)
-    identity = within(arguments.identity, root)
     return Login(arguments.host, where.port, where.user, key, config, identity), probe
 
 

@@ -23,7 +23,9 @@ ROOT = Path(__file__).parents[2]
 SYSTEMS = {"trixie": "debian-13", "bookworm": "debian-12"}
 
 
-@pytest.fixture(scope="module", params=list(SYSTEMS))
+@pytest.fixture(
+    scope="module", params=[pytest.param(suite, marks=pytest.mark.xdist_group(f"init-{suite}")) for suite in SYSTEMS]
+)
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     made = Lab(f"init-{request.param}")
     try:
