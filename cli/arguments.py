@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 
 def parser() -> argparse.ArgumentParser:
@@ -101,3 +102,8 @@ def _truth(text: str) -> bool:
     if text.lower() in ("false", "0", "no"):
         return False
     raise argparse.ArgumentTypeError("true or false")
+
+
+def interactive(args: argparse.Namespace) -> bool:
+    """Whether there is somebody at a terminal to ask."""
+    return not args.non_interactive and sys.stdin.isatty() and sys.stdout.isatty()

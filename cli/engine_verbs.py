@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -48,7 +47,3 @@ def main(argv: list[str]) -> int:
     except EngineError as err:
         print(f"error: {err}", file=sys.stderr)
         return 255
-
-
-def interactive(args: argparse.Namespace) -> bool:
-    return not args.non_interactive and sys.stdin.isatty() and sys.stdout.isatty()

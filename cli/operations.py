@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from dataclasses import replace
 
-from cli.engine_verbs import interactive
-from engine import lock
+from cli.arguments import interactive
+from engine import lock, report
 from engine.checkpoint import Checkpoint
-from engine.display import Display
+from engine.display import Display, LogFile, Show
 from engine.errors import EngineError
 from engine.operation import Options, Outcome, Stack, operate
 
@@ -34,6 +36,9 @@ def create(stack: Stack) -> None:
 async def run(args: argparse.Namespace, stack: Stack) -> int:
     """Do it; 0, 255 when it failed, 130 after Ctrl-C."""
     stack.backend.prepare()
+    if not stack.backend.exists(stack.project.name, stack.name) and stack.config.path.exists():
+        create(stack)
+        print(f"Created stack '{stack.name}'", file=sys.stderr)
     options = Options(
         mode=_MODES[args.verb],  # type: ignore[arg-type]
         refresh=bool(getattr(args, "refresh", False)) or args.verb == "refresh",
@@ -59,13 +64,39 @@ async def run(args: argparse.Namespace, stack: Stack) -> int:
             if not args.yes:
                 ask(args, f"Do you want to perform this {args.verb}?")
         outcome, display = await _once(args, stack, options, args.verb)
+        if args.verb == "destroy" and args.remove and not outcome.failed:
+            stack.backend.remove(stack.project.name, stack.name)
+            stack.config.path.unlink(missing_ok=True)
     return _status(args, outcome, display)
 
 
+_TITLES = {
+    "preview": ("Previewing update", ""),
+    "up": ("Previewing update", "Updating"),
+    "refresh": ("Previewing refresh", "Refreshing"),
+    "destroy": ("Previewing destroy", "Destroying"),
+}
+
+
 async def _once(args: argparse.Namespace, stack: Stack, options: Options, verb: str) -> tuple[Outcome, Display]:
-    display = Display(options.preview)
+    titles = _TITLES[verb]
+    coloured = args.color == "always" or (args.color == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    # The preview before an update is there for those who are asked; as JSON only the last word counts.
+    # What the preview has shown is not shown again by the update.
+    seen = not options.preview and not args.skip_preview
+    show = Show(args.diff and not seen, args.json, coloured, not args.suppress_outputs and options.mode != "destroy")
+    silent = options.preview and verb != "preview" and args.json and not getattr(args, "preview_only", False)
+    display = Display(
+        f"{titles[0] if options.preview else titles[1]} ({stack.name}):",
+        options.preview,
+        show,
+        LogFile(stack.project.root / ".pulumi" / "logs", stack.name),
+        io.StringIO() if silent else sys.stdout,
+    )
     outcome = await operate(stack, options, display)
-    print(display.summary())
+    if silent and outcome.failed:
+        display.out = sys.stdout
+    display.finish(outcome.old_outputs, outcome.outputs, outcome.failed)
     return outcome, display
 
 
@@ -74,8 +105,9 @@ def _status(args: argparse.Namespace, outcome: Outcome, display: Display) -> int
         return 130
     if outcome.failed:
         return 255
-    changes = sum(n for op, n in display.summary().items() if op != "same")
+    changes = report.changes(display.steps)
     if args.expect_no_changes and changes:
-        print("error: no changes were expected but changes were proposed", file=sys.stderr)
+        what = "were proposed" if display.preview else "occurred"
+        print(f"error: no changes were expected but {changes} {what}", file=sys.stderr)
         return 255
     return 0

@@ -64,12 +64,13 @@ class Project:
         return Path(given).absolute() if given else self.config_dir / f"Pulumi.{stack}.yaml"
 
 
-def _decrypted(value: Any, crypter: Crypter) -> Any:
+def decrypted(value: Any, crypter: Crypter) -> Any:
+    """A config value with its secrets in plain."""
     if isinstance(value, dict):
         if set(value) == {"secure"}:
             return crypter.decrypt(str(value["secure"]))
-        return {str(k): _decrypted(v, crypter) for k, v in value.items()}
-    return [_decrypted(v, crypter) for v in value] if isinstance(value, list) else value
+        return {str(k): decrypted(v, crypter) for k, v in value.items()}
+    return [decrypted(v, crypter) for v in value] if isinstance(value, list) else value
 
 
 def is_secure(value: Any) -> bool:
@@ -109,7 +110,7 @@ class StackConfig:
 
     def values(self) -> dict[str, str]:
         """Every key with its text, secrets in plain."""
-        return {k: as_text(_decrypted(v, self.crypter)) for k, v in self.raw.items()}
+        return {k: as_text(decrypted(v, self.crypter)) for k, v in self.raw.items()}
 
     def secret_keys(self) -> list[str]:
         return [k for k, v in self.raw.items() if is_secure(v)]

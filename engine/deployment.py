@@ -21,7 +21,7 @@ from engine.registry import Registry
 from engine.snapshot import Snapshot
 from engine.state import State
 from engine.steps import Step
-from engine.values import Props, same
+from engine.values import Props, Secret, Value, same
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Deployment:
     async def register_outputs(self, urn: str, outputs: Props) -> None:
         """A component's outputs. The stack's own are kept until the end, when it is known whether all went well."""
         if urns.type_of(urn) == urns.STACK_TYPE:
-            self.stack_outputs = outputs
+            self.stack_outputs = {k: _without_marks(v) for k, v in outputs.items()}
             return
         found = self.components.pop(urn, None)
         if found is None:
@@ -252,3 +252,12 @@ class Deployment:
                     kept |= graph.needed_urns([step.state], list(by_state))
                 elif isinstance(result, BaseException):
                     raise result
+
+
+def _without_marks(value: Value) -> Value:
+    """A stack's output without the mark that the SDK puts on resources in a preview."""
+    if isinstance(value, dict):
+        return {k: _without_marks(v) for k, v in value.items() if k != "@isPulumiResource"}
+    if isinstance(value, Secret):
+        return Secret(_without_marks(value.value))
+    return [_without_marks(v) for v in value] if isinstance(value, list) else value

@@ -116,7 +116,8 @@ class Executor:
             assert new is not None
             await self._create(step, new)
         elif step.op == "update":
-            assert old is not None and new is not None
+            assert old is not None
+            assert new is not None
             await self._update(old, new)
         elif step.op in ("delete", "delete-replaced"):
             assert old is not None

@@ -39,7 +39,8 @@ async def start_provider(
     else:
         argv = [str(find_plugin(package, version)), engine]
     process = await spawn(argv, cwd=project.root, env=env)
-    assert process.stdout and process.stderr
+    assert process.stdout
+    assert process.stderr
     line = await process.stdout.readline()
     if not line.strip().isdigit():
         rest = (await process.stderr.read()).decode(errors="replace")

@@ -238,7 +238,9 @@ class _Run:
         # -P: the program's modules are found in its own directory, not beside program.py.
         argv = [str(project.python), "-P", "-u", str(_HOST)]
         program = self._program = await spawn(argv, cwd=project.main, env=env, stdin=True)
-        assert program.stdin and program.stdout and program.stderr
+        assert program.stdin
+        assert program.stdout
+        assert program.stderr
         program.stdin.write(json.dumps(given).encode())
         program.stdin.close()
         readers = [
