@@ -36,7 +36,9 @@ def params(guests: Iterable[Guest], timeout: int) -> dict[str, Any]:
 
 
 class GuestsReadyProvider(HostProvider):
-    """Only the name differs."""
+    """Where no guest answers, that is drift to mend."""
+
+    can_be_gone = False
 
 
 class GuestsReady(HostResource, module="sixstead", name="GuestsReady"):

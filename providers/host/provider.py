@@ -40,6 +40,8 @@ class HostProvider(ResourceProvider):
     """CRUD by the agent's facets. Kinds differ by class, so that previews name them, and by what they override."""
 
     serialize_as_secret_always = False
+    can_be_gone = True
+    """Whether finding nothing of it on the host means that the resource itself is gone."""
 
     def configure(self, req: ConfigureRequest) -> None:
         """Keep the way to the stack's config: nothing is opened yet."""
@@ -96,7 +98,7 @@ class HostProvider(ResourceProvider):
         """Observe; gone only where a successful observation finds nothing at all."""
         props = plain(props)
         observed = self.host.observe(props["key"], wanted_of(props))
-        if not observed:
+        if not observed and self.can_be_gone:
             return ReadResult(None, {})
         seen = with_state(props, observed)
         return ReadResult(id_, seen, inputs=dict(seen))
@@ -111,15 +113,11 @@ class HostProvider(ResourceProvider):
 class MemberProvider(HostProvider):
     """A part of the host's network: described, compared and observed on its own, applied by the host network as a whole."""
 
+    can_be_gone = False  # missing on the host, it is the network that has drifted, not the description that is gone
+
     def converged(self, props: Props, previous: State) -> Props:
         """Nothing is touched here."""
         return dict(props)
-
-    def read(self, id_: str, props: Props) -> ReadResult:
-        """Observe; a member that is missing on the host is drift of the host network, not of the description."""
-        props = plain(props)
-        seen = with_state(props, self.host.observe(props["key"], wanted_of(props)))
-        return ReadResult(id_, seen, inputs=dict(seen))
 
     def delete(self, _id: str, _props: Props) -> None:
         """Nothing: what left the list is removed in the host network's transaction."""

@@ -30,6 +30,7 @@ class Answers:
     """Addresses that must answer."""
 
     keeps_edits = False
+    reads_files = False
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Those that answer now; all are asked at once."""

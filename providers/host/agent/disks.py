@@ -33,6 +33,7 @@ class Disks:
     """Disk files."""
 
     keeps_edits = False
+    reads_files = False
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """The size in each disk's header."""

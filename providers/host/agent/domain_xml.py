@@ -96,12 +96,12 @@ def redefinition(wanted: str, present: str | None) -> str:
         machine.set("machine", before.get("machine", ""))
         devices = new.find("devices")
         if devices is not None:
-            devices.extend(old.findall("devices/controller"))
             places = {_identity(e): e.find("address") for e in old.iterfind("devices/*")}
             for element in devices:
                 place = places.get(_identity(element))
                 if element.find("address") is None and place is not None:
                     element.append(place)
+            devices.extend(old.findall("devices/controller"))
     return ET.tostring(new, encoding="unicode")
 
 
@@ -109,7 +109,7 @@ def _identity(element: ET.Element) -> tuple[str, str]:
     """What tells a device from others of its kind."""
     if element.tag == "interface":
         return element.tag, _get(element, "mac", "address")
-    return element.tag, _get(element, "target", "dev") + element.get("type", "") * (element.tag == "controller")
+    return element.tag, _get(element, "target", "dev")
 
 
 def _get(element: ET.Element, child: str, attribute: str) -> str:

@@ -32,6 +32,7 @@ class Domains:
     """Domains, their state, and whether they start with the server."""
 
     keeps_edits = False
+    reads_files = False
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Definition and state of each domain, all in one pass; `unknown` where libvirt does not answer."""

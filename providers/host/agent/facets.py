@@ -34,6 +34,8 @@ class Facet(Protocol):
 
     keeps_edits: bool
     """Whether an item that is no longer as we wrote it is left alone when it is given back."""
+    reads_files: bool
+    """Whether its items are made from files: then they may differ only once the files are written."""
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """The present values of the wanted items; an absent item is left out. Reads only."""
@@ -124,7 +126,7 @@ class Registry:
         early = {name: plan.left[name] for name in self.first_to_go if name in plan.left}
         self.give_back(early, plan.observed, context)
         for name in self.facets:
-            if name == "units" and name in plan.wanted:
+            if self.facets[name].reads_files and name in plan.wanted:
                 now = self.facets[name].observe(plan.wanted[name])
                 differing = {i: v for i, v in plan.wanted[name].items() if now.get(i) != v}
                 if differing:
@@ -180,6 +182,11 @@ class Plan:
     left: State
     """What was ours and is not wanted any more, with the value that we wrote."""
     observed: State
+
+    def touched(self, registry: Registry) -> State:
+        """All items that carrying it out may change, for whoever must be able to undo it."""
+        made_from_files = {n: items for n, items in self.wanted.items() if registry.facets[n].reads_files}
+        return union(self.differing, self.left, made_from_files)
 
     @property
     def empty(self) -> bool:

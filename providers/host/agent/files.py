@@ -28,6 +28,7 @@ class Files:
     """Configuration files, read and written whole."""
 
     keeps_edits = True
+    reads_files = False
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Text, mode and owner of regular files; anything else is described in brackets."""

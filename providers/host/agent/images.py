@@ -42,6 +42,7 @@ class Images:
     """Immutable base images."""
 
     keeps_edits = False
+    reads_files = False
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """`present` where the file is just as it was left when its checksum was verified: nothing is hashed here."""

@@ -74,6 +74,7 @@ class Links:
     """Bridges are made and removed; a network card must be there, with the MAC address that the config names."""
 
     keeps_edits = False
+    reads_files = False
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Kind, MAC address, MTU and state of each link."""
@@ -122,6 +123,7 @@ class Addresses:
     """The permanent addresses of an interface, as one set."""
 
     keeps_edits = False
+    reads_files = False
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Addresses of the interfaces, one process."""
@@ -174,6 +176,7 @@ class Routes:
     """Static routes, named as ip(8) takes them: `default via GATEWAY dev IF` or `PREFIX dev IF`."""
 
     keeps_edits = False
+    reads_files = False
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """`present` for each route that the main tables hold."""
@@ -230,6 +233,7 @@ class Proxies:
     """NDP proxy entries: the kernel answers neighbour solicitations for these addresses (ip-neighbour(8), RFC 4389)."""
 
     keeps_edits = False
+    reads_files = False
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """`present` for each entry."""

@@ -33,6 +33,7 @@ class Nft:
     """Tables, by family and name: `inet sixstead` -> `as in /etc/sixstead/firewall.nft`."""
 
     keeps_edits = False
+    reads_files = True
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """`as in FILE`, or what differs from it."""

@@ -23,6 +23,7 @@ class Packages:
     """Packages that must be installed."""
 
     keeps_edits = False
+    reads_files = False
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """`installed` for each one that is."""

@@ -24,6 +24,7 @@ class Seeds:
     """Seed images: readable for root and QEMU only, as user-data may hold secrets."""
 
     keeps_edits = False
+    reads_files = False
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """The texts in each image."""

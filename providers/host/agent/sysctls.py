@@ -21,6 +21,7 @@ class Sysctls:
     """Values at run time; a file in /etc/sysctl.d, another facet's item, makes them last."""
 
     keeps_edits = True
+    reads_files = False
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """The values, white space folded."""

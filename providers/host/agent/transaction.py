@@ -73,7 +73,7 @@ class Transaction:
             return {"changed": False, "observed": {key: dict(state) for key, state in entries.items()}, "notes": []}
         gateways = list(context.params.get("gateways", []))
         answered_before = answering(gateways, 1.0) if gateways else set()
-        touched = union(plan.differing, plan.left)
+        touched = plan.touched(self.registry)
         undo = {name: self.registry.facets[name].capture(items) for name, items in touched.items()}
         token = secrets.token_hex(16)
         self.arm({"token": token, "undo": undo, "entries": dict(entries), "gone": gone, "owned": owned})

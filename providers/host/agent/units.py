@@ -42,6 +42,7 @@ class Units:
     """Enabling, starting, restarting."""
 
     keeps_edits = False
+    reads_files = True
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """The values of the units; a unit that nobody has heard of is left out."""
