@@ -33,7 +33,6 @@ def _parser() -> argparse.ArgumentParser:
     verb("power-on", "boot a server that is off")
     run = verb("exec", "run a command: exec server|router|internet|operator|GUEST -- CMD...")
     run.add_argument("where")
-    run.add_argument("command", nargs=argparse.REMAINDER)
     verb("counters", "what the switch port has counted, as JSON")
     verb("inject-foreign-frame", "send one frame from a foreign MAC out of the server, on purpose")
     cut = verb("cut", "take ipv4 or ipv6 from the operator")
@@ -52,13 +51,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run one verb. The exit status is 0, 1 after an error, or that of the command `exec` ran."""
-    options = _parser().parse_args(argv)
+    split = argv.index("--") if "--" in argv else len(argv)
+    own, command = argv[:split], argv[split + 1 :]
+    options = _parser().parse_args(own)
     lab = Lab(options.name, say=console_say(time.monotonic()))
     try:
         os.chdir(PROJECT)
         become_root(argv)
         require()
-        return _run(lab, options)
+        return _run(lab, options, command)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
@@ -67,14 +68,13 @@ def main(argv: list[str]) -> int:
         return 130
 
 
-def _run(lab: Lab, options: argparse.Namespace) -> int:
+def _run(lab: Lab, options: argparse.Namespace, command: list[str]) -> int:
     match options.verb:
         case "up":
             lab.up(options.like, options.suite, options.delivery)
         case "reset" | "reboot" | "cut-power" | "power-on" | "inject-foreign-frame":
             getattr(lab, options.verb.replace("-", "_"))()
         case "exec":
-            command = options.command[1:] if options.command[:1] == ["--"] else options.command
             if not command:
                 raise LabError("exec needs a command: lab exec server -- CMD...")
             piped = None if sys.stdin.isatty() else sys.stdin.buffer.read()

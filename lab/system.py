@@ -27,6 +27,8 @@ _COMMANDS = {
     "nftables": "nft",
     "iproute2": "ip",
     "openssh-client": "ssh",
+    "iputils-ping": "ping",
+    "curl": "curl",
     "qemu-utils": "qemu-img",
     "e2fsprogs": "mke2fs",
     "apt-utils": "apt-ftparchive",
