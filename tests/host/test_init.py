@@ -23,11 +23,10 @@ ROOT = Path(__file__).parents[2]
 SYSTEMS = {"trixie": "debian-13", "bookworm": "debian-12"}
 
 
-@pytest.fixture(
-    scope="module", params=[pytest.param(suite, marks=pytest.mark.xdist_group(f"init-{suite}")) for suite in SYSTEMS]
-)
+@pytest.fixture(scope="module", params=list(SYSTEMS))
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    made = Lab(f"init-{request.param}")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")  # tests side by side share no lab
+    made = Lab(f"init-{request.param}-{worker}")
     try:
         made.up(suite=request.param)
         yield made
