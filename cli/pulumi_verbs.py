@@ -17,8 +17,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from cli.credentials import refuse_plain
 from cli.arguments import interactive
+from cli.credentials import refuse_plain
 from engine import lock
 from engine.backend import Backend
 from engine.config import Project

@@ -174,7 +174,7 @@ def outputs(old: Props, new: Props, preview: bool, coloured: bool) -> Iterator[s
 
 def as_document(steps: Iterable[Step], messages: Iterable[tuple[str, str, str]], seconds: float) -> dict[str, Any]:
     """What `--json` prints: Pulumi's `steps` and `changeSummary`, its diagnostics, and `dataLoss`."""
-    listed = [s for s in steps if not s.skipped and s.op != "remove-pending-replace"]
+    listed = [s for s in steps if not s.skipped and s.logical]
     return {
         "steps": [
             {
