@@ -36,6 +36,10 @@ def _hold(props: dict, op: str, when: str) -> None:
         with open(os.path.join(ROOT, "reached"), "w") as pipe:
             pipe.write(f"{op}:{when}")
         time.sleep(600)
+    if os.environ.get("TOY_PAUSE_AT") == props["path"] and (op, when) == ("create", "before"):
+        for mode in ("w", "r"):
+            with open(os.path.join(ROOT, "reached"), mode) as pipe:
+                pipe.write("here") if mode == "w" else pipe.read()
 
 
 def _write(props: dict) -> dict:
