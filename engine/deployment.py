@@ -16,7 +16,7 @@ from engine.checkpoint import Checkpoint
 from engine.errors import Bail, EngineError
 from engine.executor import Executor, Watcher
 from engine.goal import Goal, ReadGoal
-from engine.planner import CheckFailed, Planner, Protected, Settings
+from engine.planner import Planner, Settings
 from engine.registry import Registry
 from engine.snapshot import Snapshot
 from engine.state import State
@@ -102,7 +102,7 @@ class Deployment:
                 return self._refreshed(new, old)
             async with self._turn:
                 chain = await self.planner.plan(goal, new, old)
-        except (CheckFailed, Protected, EngineError) as err:
+        except EngineError as err:
             self.fail(urn, err)
             raise Bail from err
         await self.executor.run(chain)

@@ -20,6 +20,36 @@ class Bail(Exception):
     """The run has failed and everything about it has been reported already."""
 
 
+class CheckFailed(EngineError):
+    """Inputs that a provider refused; each line names the property."""
+
+    def __init__(self, urn: str, failures: list[tuple[str, str]]) -> None:
+        lines = [f"property {name}: {reason}" if name else reason for name, reason in failures]
+        super().__init__("\n".join(lines))
+        self.urn = urn
+
+
+class Protected(EngineError):
+    """A protected resource would have been deleted or replaced."""
+
+    def __init__(self, urn: str, what: str) -> None:
+        super().__init__(
+            f"unable to {what} resource {urn}\nas it is currently marked for protection. To unprotect the resource, "
+            "remove the `protect` flag from the resource in the program and run `up`"
+        )
+        self.urn = urn
+
+
+class DeleteProtected(EngineError):
+    """A protected resource is not deleted; the others still are."""
+
+    def __init__(self, urn: str) -> None:
+        super().__init__(
+            f"resource {urn} cannot be deleted\nbecause it is protected. To unprotect the resource, remove the "
+            "`protect` flag from the resource in the program and run `up`"
+        )
+
+
 _FRAME = re.compile(r'^\s+File "[^"]*", line \d+')
 _HEAD = re.compile(r"^(?P<cls>[A-Za-z_][\w.]*)(?:: (?P<text>.*))?$", re.DOTALL)
 _PLAIN = frozenset({"Exception", "RuntimeError", "OSError", "SystemExit"})

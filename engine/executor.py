@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from engine import urn as urns
-from engine.errors import Bail, EngineError
+from engine.errors import Bail, DeleteProtected, EngineError
 from engine.provider import InitError, ProviderError
 from engine.registry import Registry
 from engine.snapshot import Snapshot
@@ -205,16 +205,6 @@ class Executor:
             if diff.changes:
                 step.changed = diff.keys or [k for k in new.outputs if not same(new.outputs[k], old.outputs.get(k))]
                 step.changed = step.changed or ["id"]
-
-
-class DeleteProtected(EngineError):
-    """A protected resource is not deleted; the others still are."""
-
-    def __init__(self, urn: str) -> None:
-        super().__init__(
-            f"resource {urn} cannot be deleted\nbecause it is protected. To unprotect the resource, remove the "
-            "`protect` flag from the resource in the program and run `up`"
-        )
 
 
 def with_secrets(outputs: Props, names: list[str]) -> Props:

@@ -7,17 +7,16 @@ planned one at a time, in the order they arrive.
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from engine import graph, paths
 from engine import urn as urns
 from engine.aliases import Names
-from engine.errors import EngineError
+from engine.errors import CheckFailed, EngineError, Protected
 from engine.goal import Goal, ReadGoal
 from engine.state import State
-from engine.steps import Diff, Step
+from engine.steps import Diff, Step, with_replace_on_changes
 from engine.values import UNKNOWN, Props, copy_props, same
 
 Mode = Literal["update", "refresh", "destroy"]
@@ -34,26 +33,6 @@ class Answers(Protocol):
     async def load_old(self, reference: str) -> None: ...
 
     async def provider_needs_replacement(self, old: State, new: State) -> bool: ...
-
-
-class CheckFailed(EngineError):
-    """Inputs that a provider refused; each line names the property."""
-
-    def __init__(self, urn: str, failures: Failures) -> None:
-        lines = [f"property {name}: {reason}" if name else reason for name, reason in failures]
-        super().__init__("\n".join(lines))
-        self.urn = urn
-
-
-class Protected(EngineError):
-    """A protected resource would have been deleted or replaced."""
-
-    def __init__(self, urn: str, what: str) -> None:
-        super().__init__(
-            f"unable to {what} resource {urn}\nas it is currently marked for protection. To unprotect the resource, "
-            "remove the `protect` flag from the resource in the program and run `up`"
-        )
-        self.urn = urn
 
 
 @dataclass(frozen=True)
@@ -112,7 +91,7 @@ class Planner:
 
     def targeted(self, urn: str, implicit: bool = False) -> bool:
         targets = self.settings.targets
-        return implicit or not targets or any(matches(t, urn) for t in targets)
+        return implicit or not targets or any(urns.matches(t, urn) for t in targets)
 
     async def plan(self, goal: Goal, new: State, old: State | None) -> list[Step]:
         """The steps of one registration. Raises CheckFailed, Protected, or what the provider said."""
@@ -309,22 +288,3 @@ class Planner:
         if self.settings.mode == "destroy":
             self.to_delete.append(new)
         return [Step("read", old, new)]
-
-
-def with_replace_on_changes(diff: Diff, replace_on_changes: list[str], init_errors: bool) -> Diff:
-    """The diff with the program's replaceOnChanges applied."""
-    if not replace_on_changes or not (diff.changes or init_errors):
-        return diff
-    wanted = [paths.parse(p) for p in replace_on_changes]
-    extra = [k for k in diff.keys if any(paths.contains(w, paths.parse(k)) for w in wanted)]
-    changes = diff.changes
-    if init_errors and any(paths.contains(w, ["#initerror"]) for w in wanted):
-        extra.append("#initerror")
-        changes = True
-    return replace(diff, changes=changes, replaces=list(dict.fromkeys([*diff.replaces, *extra])))
-
-
-def matches(pattern: str, urn: str) -> bool:
-    """Whether a --target names the URN; `*` stands for anything but ':', `**` for anything."""
-    expression = re.escape(pattern).replace(r"\*\*", ".*").replace(r"\*", "[^:]*")
-    return re.fullmatch(expression, urn) is not None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+from engine import paths
 from engine.state import State
 
 Op = Literal[
@@ -111,3 +112,16 @@ def summary_op(step: Step) -> str:
     if step.gone:
         return "delete"
     return "update" if step.changed else "same"
+
+
+def with_replace_on_changes(diff: Diff, replace_on_changes: list[str], init_errors: bool) -> Diff:
+    """The diff with the program's replaceOnChanges applied."""
+    if not replace_on_changes or not (diff.changes or init_errors):
+        return diff
+    wanted = [paths.parse(p) for p in replace_on_changes]
+    extra = [k for k in diff.keys if any(paths.contains(w, paths.parse(k)) for w in wanted)]
+    changes = diff.changes
+    if init_errors and any(paths.contains(w, ["#initerror"]) for w in wanted):
+        extra.append("#initerror")
+        changes = True
+    return replace(diff, changes=changes, replaces=list(dict.fromkeys([*diff.replaces, *extra])))

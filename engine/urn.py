@@ -5,6 +5,8 @@ Source: pulumi sdk/go/common/resource/urn.
 
 from __future__ import annotations
 
+import re
+
 STACK_TYPE = "pulumi:pulumi:Stack"
 
 
@@ -50,3 +52,9 @@ def split_reference(reference: str) -> tuple[str, str]:
     """A provider reference's URN and id."""
     urn, _, id_ = reference.rpartition("::")
     return urn, id_
+
+
+def matches(pattern: str, urn: str) -> bool:
+    """Whether a --target names the URN; `*` stands for anything but ':', `**` for anything."""
+    expression = re.escape(pattern).replace(r"\*\*", ".*").replace(r"\*", "[^:]*")
+    return re.fullmatch(expression, urn) is not None
