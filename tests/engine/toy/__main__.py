@@ -11,7 +11,7 @@ if config.get("fail") == "run":
 if config.get("fail") == "crash":
     raise KeyError("crash")
 if config.get("feature") == "transform":
-    pulumi.runtime.register_stack_transformation(lambda args: None)
+    pulumi.runtime.register_resource_transform(lambda args: None)
 if config.get("feature") == "hook":
     pulumi.ResourceHook("hook", lambda args: None)
 
