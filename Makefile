@@ -25,7 +25,7 @@ check: setup
 
 test: check
 	@./setup --lab
-	$(PYTEST) -n $(JOBS) --dist loadgroup tests/engine tests/host tests/scenario
+	$(PYTEST) -n $(JOBS) --dist loadfile tests/engine tests/host tests/scenario
 
 bench:
 	@./setup --lab

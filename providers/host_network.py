@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pulumi
@@ -68,7 +69,10 @@ class HostNetworkProvider(HostProvider):
     def transact(self, sections: Mapping[str, State], previous: Mapping[str, State], params: Mapping[str, Any]) -> None:
         """Begin, reconnect on every address family that worked before, confirm; undo at once where that fails."""
         host = self.host
-        addresses = [a for a in params.get("confirm_at", []) if host.answers_at(a)] or [host.where.host]
+        asked = list(params.get("confirm_at", []))
+        with ThreadPoolExecutor() as pool:
+            answers = list(pool.map(host.answers_at, asked))
+        addresses = [a for a, answered in zip(asked, answers, strict=True) if answered] or [host.where.host]
         gone = sorted(set(previous) - set(sections))
         answer = host.change(
             "network",

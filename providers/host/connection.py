@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import pathlib
+import re
 import shlex
 import socket
 import subprocess
@@ -54,12 +55,13 @@ def target(
 
     Options that the map leaves out come from ssh_config(5): the file named by `config`, else the user's own.
     """
+    file = ssh.get("config")
     path = pathlib.Path(ssh.get("config") or "~/.ssh/config").expanduser()
     if directory and not path.is_absolute():
         path = directory / path
     found: Mapping[str, Any] = {}
     if path.is_file():
-        found = paramiko.SSHConfig.from_path(str(path)).lookup(str(ssh["host"]))
+        found = paramiko.SSHConfig.from_text(keep_tokens(path.read_text(encoding="utf-8"))).lookup(str(ssh["host"]))
     elif ssh.get("config"):
         raise Unreachable(
             name or str(ssh["host"]), f"the ssh_config file {path} does not exist", "correct `ssh.config`"
@@ -68,19 +70,44 @@ def target(
     identity = [ssh["identity_file"]] if ssh.get("identity_file") else list(found.get("identityfile", []))
     command = found.get("proxycommand")
     if not command and found.get("proxyjump"):
-        command = f"ssh -W [%h]:%p -- {found['proxyjump']}"
+        with_file = f"-F {shlex.quote(str(path))} " if file else ""
+        command = f"ssh {with_file}-W [%h]:%p -- {found['proxyjump']}"
     return Target(
         host=str(found.get("hostname", ssh["host"])),
         port=int(ssh.get("port") or found.get("port", 22)),
         user=str(ssh.get("user") or found.get("user") or "root"),
         host_keys=(keys,) if isinstance(keys, str) else tuple(keys),
         identity_files=tuple(str(pathlib.Path(p).expanduser()) for p in identity),
-        proxy_command=command if command and command != "none" else None,
+        proxy_command=give_tokens(command) if command and command != "none" else None,
         private_key=credentials.get("sshKey"),
         passphrase=credentials.get("sshKeyPassphrase"),
         sudo_password=credentials.get("sudoPassword"),
         name=name,
     )
+
+
+TOKENS = {"%h": "\ue000", "%p": "\ue001", "%r": "\ue002"}
+"""Private-use characters that stand for ssh_config(5)'s tokens while paramiko reads the file: it would fill in the
+host that was looked up, where `dial` must fill in the address that it is asked to reach."""
+
+
+def keep_tokens(text: str) -> str:
+    """An ssh_config text whose ProxyCommand lines keep their tokens."""
+
+    def kept(line: re.Match[str]) -> str:
+        value = line[0]
+        for token, stand_in in TOKENS.items():
+            value = value.replace(token, stand_in)
+        return value
+
+    return re.sub(r"(?im)^[ \t]*ProxyCommand.*$", kept, text)
+
+
+def give_tokens(command: str) -> str:
+    """The command with ssh_config(5)'s tokens again."""
+    for token, stand_in in TOKENS.items():
+        command = command.replace(stand_in, token)
+    return command
 
 
 def open_transport(where: Target) -> paramiko.Transport:

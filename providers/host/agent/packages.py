@@ -76,36 +76,71 @@ class Packages:
         )
 
     def restore(self, captured: Mapping[str, Any], context: Context) -> None:
-        """Stop and disable what the packages brought; what was enabled or running before is left alone."""
+        """Stop and disable what these packages brought, with the packages that came for their sake.
+
+        What was enabled or running before is left alone, and what the packages that remain wanted need.
+        """
         records = Records(f"{STATE_DIR}/before/units-of-packages")
         before = records.get("before")
-        if before is None or all(value == "installed" for value in captured.values()):
-            return
-        enabled = sorted(set(enabled_units()) - set(before["enabled"]))
-        active = sorted(set(active_units()) - set(before["active"]))
-        brought = sorted(u for u in {*enabled, *active} if not u.startswith("sixstead") and of_package(u, captured))
-        if brought:
-            sockets = [u for u in brought if u.endswith((".socket", ".timer", ".path"))]
-            for units in (sockets, [u for u in brought if u not in sockets]):
-                if units:
-                    run(["systemctl", "stop", "--", *units], check=False, timeout=120)
-            run(["systemctl", "--quiet", "disable", "--", *[u for u in brought if u in enabled]], check=False)
-            run(["systemctl", "reset-failed", "--", *brought], check=False)
-        records.remove("before")
+        remaining = set(Records(f"{STATE_DIR}/before/packages").names()) - set(captured)
+        going = {name for name, was in captured.items() if was != "installed"}
+        if before is not None and going:
+            depends = dependencies()
+            packages = closure(going, depends) - closure(remaining, depends)
+            enabled = set(enabled_units()) - set(before["enabled"])
+            active = set(active_units()) - set(before["active"])
+            owners = packages_of({u for u in enabled | active if not u.startswith("sixstead")})
+            stop_and_disable({u for u, names in owners.items() if names & packages}, enabled)
+        if not remaining:
+            records.remove("before")
 
 
-def of_package(unit: str, packages: Iterable[str]) -> bool:
-    """Whether a package's file is the unit (or its init script): a unit that the owner made since is left alone."""
-    path = show([unit])[unit].get("FragmentPath", "")
-    path = (
-        path
-        or run(["systemctl", "show", "--property=FragmentPath,SourcePath", "--value", "--", unit]).out.split("\n")[0]
-    )
-    path = path.strip()
-    if path.startswith("/run/systemd/generator"):
-        path = f"/etc/init.d/{unit.removesuffix('.service')}"
-    names = [path, path.removeprefix("/usr")]
-    return any(run(["dpkg-query", "--search", name], check=False).code == 0 for name in names if name)
+def stop_and_disable(units: set[str], enabled: set[str]) -> None:
+    """What would start a service goes before the service."""
+    starters = {u for u in units if u.endswith((".socket", ".timer", ".path"))}
+    for some in (starters, units - starters):
+        if some:
+            run(["systemctl", "stop", "--", *sorted(some)], check=False, timeout=120)
+    if units & enabled:
+        run(["systemctl", "--quiet", "disable", "--", *sorted(units & enabled)], check=False)
+    if units:
+        run(["systemctl", "reset-failed", "--", *sorted(units)], check=False)
+
+
+def dependencies() -> dict[str, set[str]]:
+    """What each installed package depends on, all alternatives of it (deb-control(5))."""
+    text = run(["dpkg-query", "--show", "--showformat", "${Package}\t${Pre-Depends}, ${Depends}\n"]).out
+    found: dict[str, set[str]] = {}
+    for line in text.splitlines():
+        name, _, relations = line.partition("\t")
+        words = (relation.split() for relation in relations.replace("|", ",").split(","))
+        found.setdefault(name, set()).update(w[0].partition(":")[0] for w in words if w)
+    return found
+
+
+def closure(names: Iterable[str], depends: Mapping[str, set[str]]) -> set[str]:
+    """Packages with all that they depend on."""
+    found: set[str] = set()
+    queue = list(names)
+    while queue:
+        name = queue.pop()
+        if name not in found:
+            found.add(name)
+            queue += depends.get(name, ())
+    return found
+
+
+def packages_of(units: Iterable[str]) -> dict[str, set[str]]:
+    """The packages that a unit's file, or its init script, belongs to; a unit that the owner made belongs to none."""
+    found = {}
+    for unit, properties in show(units).items():
+        path = properties.get("FragmentPath", "")
+        if not path or path.startswith("/run/"):
+            path = f"/etc/init.d/{unit.removesuffix('.service')}"
+        said = "".join(run(["dpkg-query", "--search", p], check=False).out for p in {path, path.removeprefix("/usr")})
+        lines = [line.rpartition(": ")[0] for line in said.splitlines() if not line.startswith("diversion")]
+        found[unit] = {name.strip().partition(":")[0] for line in lines for name in line.split(",")}
+    return found
 
 
 def enabled_units() -> list[str]:

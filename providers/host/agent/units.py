@@ -7,7 +7,7 @@ from typing import Any
 
 from .facets import Context
 from .stale import clear_stale, stale
-from .system import HostError, run
+from .system import STATE_DIR, HostError, Records, run
 
 
 def show(units: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -15,7 +15,7 @@ def show(units: Iterable[str]) -> dict[str, dict[str, str]]:
     units = list(units)
     if not units:
         return {}
-    properties = "--property=Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload"
+    properties = "--property=Id,LoadState,UnitFileState,ActiveState,FragmentPath"
     blocks = run(["systemctl", "show", properties, "--", *units]).out.strip().split("\n\n")
     found = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
     return dict(zip(units, found, strict=True))
@@ -50,10 +50,11 @@ class Units:
         return {u: value for u, p in shown.items() if (value := parse(p, stale(u))) is not None}
 
     def capture(self, items: Iterable[str]) -> dict[str, Any]:
-        """Whether each is enabled and running now."""
+        """Whether each is enabled and running now; one that came with our packages was neither before us."""
         shown = show(items)
-        until_boot = {u for u, p in shown.items() if p.get("UnitFileState") == "masked-runtime"}
-        return {u: "disabled, stopped" if u in until_boot else parse(p) for u, p in shown.items()}
+        before = Records(f"{STATE_DIR}/before/units-of-packages").get("before")
+        ours = {u for u in shown if before is not None and u not in before["enabled"] and u not in before["active"]}
+        return {u: "disabled, stopped" if u in ours else parse(p) for u, p in shown.items()}
 
     def apply(self, wanted: Mapping[str, Any], observed: Mapping[str, Any], context: Context) -> None:
         """Enable or disable, start, restart or stop. Raises HostError with the unit's last log lines if it does not start."""
