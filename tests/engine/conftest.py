@@ -24,7 +24,9 @@ Resources = list[dict[str, Any]]
 
 
 def pytest_report_header() -> str:
-    return f"engines: {', '.join(ENGINES)}" + ("" if PULUMI else " (pulumi is not on PATH: nothing is compared with it)")
+    return f"engines: {', '.join(ENGINES)}" + (
+        "" if PULUMI else " (pulumi is not on PATH: nothing is compared with it)"
+    )
 
 
 class Toy:
@@ -47,7 +49,11 @@ class Toy:
 
     def has(self, *resources: dict[str, Any], stack: str = "dev", exports: Any = None, **config: Any) -> None:
         """Write the stack's config: what resources the program makes."""
-        values = {"toy:resources": list(resources), "toy:exports": exports or {}, **{f"toy:{k}": v for k, v in config.items()}}
+        values = {
+            "toy:resources": list(resources),
+            "toy:exports": exports or {},
+            **{f"toy:{k}": v for k, v in config.items()},
+        }
         text = yaml.safe_dump({"config": values, "encryptionsalt": SALT})
         (self.dir / "stacks").mkdir(exist_ok=True)
         (self.dir / "stacks" / f"Pulumi.{stack}.yaml").write_text(text)

@@ -18,7 +18,9 @@ from tests.engine.test_planning import file, of
 THREE = [file("a"), file("b", of("a")), file("c", of("b"))]
 CHANGED = [file("a", "y"), file("b", of("a")), file("c", of("b"))]
 # Where everything is killed: op, the resource, before or after the host has changed.
-POINTS = [(op, at, when) for op, at in (("create", "a"), ("create", "c"), ("update", "b")) for when in ("before", "after")]
+POINTS = [
+    (op, at, when) for op, at in (("create", "a"), ("create", "c"), ("update", "b")) for when in ("before", "after")
+]
 POINTS += [("delete", "b", "before"), ("delete", "b", "after")]
 
 
@@ -149,7 +151,9 @@ def lock(toy: Toy, **changed: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("changed", [{}, {"hostname": "elsewhere", "pid": 1}], ids=["a live process", "another machine"])
+@pytest.mark.parametrize(
+    "changed", [{}, {"hostname": "elsewhere", "pid": 1}], ids=["a live process", "another machine"]
+)
 def test_any_other_lock_is_refused_with_holder_and_age(toy: Toy, changed: dict[str, object]) -> None:
     toy.has(file("a"))
     toy.run("stack", "init", "dev")

@@ -64,9 +64,7 @@ CASES = {
         [("replace", "a"), ("replace", "b")],
         ["delete a1", "delete a1", "create a2", "create a2"],
     ),
-    "ignore_changes": Case(
-        [file("a")], [file("a", "y", options={"ignore_changes": ["text", "rendered"]})], [], []
-    ),
+    "ignore_changes": Case([file("a")], [file("a", "y", options={"ignore_changes": ["text", "rendered"]})], [], []),
     "replace_on_changes": Case(
         [file("a", quiet=True)],
         [file("a", "y", quiet=True, options={"replace_on_changes": ["text"]})],
@@ -96,7 +94,10 @@ CASES = {
     ),
     "a_child_that_moves_to_another_parent": Case(
         [file("a", path="p")],
-        [{"name": "box", "kind": "box"}, file("a", path="p", options={"parent": "box", "aliases": [{"name": "a", "parent": None}]})],
+        [
+            {"name": "box", "kind": "box"},
+            file("a", path="p", options={"parent": "box", "aliases": [{"name": "a", "parent": None}]}),
+        ],
         [("create", "box")],
         [],
     ),
@@ -177,7 +178,11 @@ def test_steps_calls_files_and_checkpoint(toys: list[Toy], name: str) -> None:
     assert all(one == found[0] for one in found)
 
 
-HANDED = ["an_output_that_changes_reaches_its_dependents", "a_secret_that_changes", "a_replacement_is_made_before_the_old_one_goes"]
+HANDED = [
+    "an_output_that_changes_reaches_its_dependents",
+    "a_secret_that_changes",
+    "a_replacement_is_made_before_the_old_one_goes",
+]
 
 
 @pytest.mark.parametrize("name", HANDED)

@@ -95,7 +95,10 @@ def test_destroy_leaves_nothing_but_what_is_protected_or_retained(toys: list[Toy
     found = []
     for toy in toys:
         toy.has(
-            file("a"), file("b", options={"protect": True}), file("c", of("b")), file("d", options={"retain_on_delete": True})
+            file("a"),
+            file("b", options={"protect": True}),
+            file("c", of("b")),
+            file("d", options={"retain_on_delete": True}),
         )
         toy.up()
         done = toy.run("destroy", "--yes", "--skip-preview", status=255)

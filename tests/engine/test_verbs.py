@@ -79,9 +79,7 @@ def test_a_failing_program_deletes_nothing(toys: list[Toy]) -> None:
         assert "a" in toy.resources()
 
 
-@pytest.mark.parametrize(
-    ("feature", "said"), [("transform", "stack transforms"), ("hook", "resource hooks")]
-)
+@pytest.mark.parametrize(("feature", "said"), [("transform", "stack transforms"), ("hook", "resource hooks")])
 def test_what_is_not_supported_is_refused_by_name(toy: Toy, feature: str, said: str) -> None:
     toy.has(file("a"), feature=feature)
     done = toy.run("preview", status=255)

@@ -131,7 +131,7 @@ encryptionsalt: x
 @pytest.mark.parametrize(
     ("keys", "value", "remove", "gone", "there"),
     [
-        (["toy:flag"], "no", False, "true # on", '  toy:flag: "no" # on purpose'),
+        (["toy:flag"], "no", False, "true # on", "  toy:flag: 'no' # on purpose"),
         (["toy:server", "os"], "debian-12", False, "debian-13", "    os: debian-12"),
         (["toy:server", "backend"], "ifupdown", False, None, "    os: debian-13\n    backend: ifupdown\n"),
         (["toy:new"], {"secure": "v1:x"}, False, None, "on purpose\n  toy:new:\n    secure: v1:x\n"),
