@@ -66,6 +66,7 @@ class Deployment:
             parallel=parallel,
             deletes=self.planner.deletes,
         )
+        self._cut_off = {o.resource.urn for o in base.pending if o.type == "creating"}
         self._names = names
         self._flush = flush
         self._turn = asyncio.Lock()
@@ -102,6 +103,9 @@ class Deployment:
                 return self._refreshed(new, old)
             async with self._turn:
                 chain = await self.planner.plan(goal, new, old)
+            if urn in self._cut_off and any(s.op == "create" for s in chain):
+                self._cut_off.discard(urn)
+                self.watcher.say("info", urn, "it was being made when the last run ended; it is made again")
         except EngineError as err:
             self.fail(urn, err)
             raise Bail from err
@@ -171,7 +175,7 @@ class Deployment:
     async def finish(self, program_ok: bool) -> None:
         """What is left: refreshes or deletions, then the stack's outputs. Failures are reported, not raised."""
         await self.executor.settle()
-        if program_ok and not self.executor.stopping.is_set() and not (self.failed and not self.settings.preview):
+        if program_ok and not self.executor.stopping.is_set() and not self.executor.failed:
             try:
                 if self.settings.mode == "refresh":
                     await self._refresh_rest()
@@ -180,6 +184,15 @@ class Deployment:
             except EngineError as err:
                 self.fail("", err)
         await self.executor.settle()
+        for error in self.planner.errors:
+            self.watcher.say("error", getattr(error, "urn", ""), str(error))
+        for urn in sorted(self._cut_off) if program_ok else []:
+            self.watcher.say(
+                "warning",
+                urn,
+                "it was being made when an earlier run ended, and the program does not want it any more: the state does "
+                "not hold what is there of it. Look at the server, then `refresh --clear-pending-creates`",
+            )
         stack = next((s for u, (_, s) in self.components.items() if urns.type_of(u) == urns.STACK_TYPE), None)
         if stack is not None and self.stack_outputs is not None and self.settings.mode != "destroy":
             outputs = self.stack_outputs

@@ -90,6 +90,8 @@ class Executor:
             await self._apply(step)
         except EngineError as err:
             error = err
+        if step.new is not None and step.op != "replace":
+            step.new.outputs = with_secrets(step.new)
         successful = error is None or (isinstance(error, InitError) and not self.preview)
         if not self.preview:
             # A refresh that changed nothing, or a step that keeps things as they are, needs no write.
@@ -137,7 +139,7 @@ class Executor:
             except InitError as err:
                 failure = err
                 new.id, outputs, new.init_errors = err.id, err.outputs, err.reasons
-            new.outputs = with_secrets(outputs, new.additional_secret_outputs)
+            new.outputs = outputs
         new.created = new.modified = now()
         if step.pending_delete and step.old is not None:
             step.old.delete = True
@@ -155,7 +157,7 @@ class Executor:
         except InitError as err:
             failure = err
             outputs, new.init_errors = err.outputs, err.reasons
-        new.outputs = with_secrets(outputs, new.additional_secret_outputs)
+        new.outputs = outputs
         new.modified = now()
         if failure is not None:
             raise failure
@@ -173,8 +175,7 @@ class Executor:
         id_, outputs, inputs = await self.registry.read(new)
         if not id_:
             raise EngineError(f"resource {new.id} does not exist")
-        new.id = id_
-        new.outputs = with_secrets(outputs, new.additional_secret_outputs)
+        new.id, new.outputs = id_, outputs
         if inputs is not None:
             new.inputs = inputs
         new.created = step.old.created if step.old else now()
@@ -192,9 +193,10 @@ class Executor:
             return
         new = old.copy()
         new.id, new.init_errors = id_, []
-        new.outputs = with_secrets(outputs, old.additional_secret_outputs)
+        new.outputs = outputs
         if inputs is not None:
             new.inputs = inputs
+        new.outputs = with_secrets(new)
         if not (same(dict(new.inputs), dict(old.inputs)) and same(dict(new.outputs), dict(old.outputs))):
             new.modified = now()
         step.new = new
@@ -207,6 +209,9 @@ class Executor:
                 step.changed = step.changed or ["id"]
 
 
-def with_secrets(outputs: Props, names: list[str]) -> Props:
-    """Outputs with additionalSecretOutputs applied."""
-    return {k: Secret(v) if k in names and not isinstance(v, Secret) else v for k, v in outputs.items()}
+def with_secrets(state: State) -> Props:
+    """A resource's outputs, secret where additionalSecretOutputs says so or the input of the same name is one."""
+    names = {*state.additional_secret_outputs, *(k for k, v in state.inputs.items() if isinstance(v, Secret))}
+    if not names.intersection(k for k, v in state.outputs.items() if not isinstance(v, Secret)):
+        return state.outputs
+    return {k: Secret(v) if k in names and not isinstance(v, Secret) else v for k, v in state.outputs.items()}

@@ -29,6 +29,7 @@ from engine.monitor import Services
 from engine.planner import Mode, Settings
 from engine.provider import Provider
 from engine.registry import Registry
+from engine.render import short_type
 from engine.spawn import end, spawn
 from engine.values import Props
 
@@ -97,10 +98,14 @@ async def operate(stack: Stack, options: Options, display: Display) -> Outcome:
     Raises EngineError for what goes wrong before the program starts; later failures are told to the display.
     """
     base = stack.load()
-    if options.clear_pending_creates:
-        base = replace(base, pending=[])
+    made = {s.urn for s in base.resources if not s.delete}
+    # What has been made since is not pending, though Pulumi goes on saying so.
+    pending = [o for o in base.pending if not (o.type == "creating" and o.resource.urn in made)]
+    forgotten = options.clear_pending_creates or len(pending) != len(base.pending)
+    base = replace(base, pending=[] if options.clear_pending_creates else pending)
     before = checkpoints.stack_resource(base)
     run = _Run(stack, options, base, display)
+    run.deployment.snapshot.changed |= forgotten
     outcome = Outcome(old_outputs=dict(before.outputs) if before else {})
     loop = asyncio.get_running_loop()
     handled = (signal.SIGINT, signal.SIGTERM)
@@ -172,7 +177,7 @@ class _Run:
             os._exit(130)
 
     async def go(self) -> None:
-        self._warn_pending()
+        self._check_pending()
         if not self.options.preview:
             self.stack.config.ensure_salt()
             self.stack.backend.back_up(self.stack.project.name, self.stack.name)
@@ -196,7 +201,7 @@ class _Run:
             program_ok = await self._run_program()
             await self.deployment.finish(program_ok)
             self.failed = self.deployment.failed or not program_ok or self.interruptions > 0
-            if not self.options.preview and (self.deployment.snapshot.changed or self._moved()):
+            if not self.options.preview and self.deployment.snapshot.changed:
                 await self.journal.flush()
         finally:
             if self._program is not None:
@@ -204,20 +209,15 @@ class _Run:
             await self.deployment.registry.stop()
             await server.stop(0)
 
-    def _moved(self) -> bool:
-        """Whether anything in the checkpoint is other than it was, though no step said so (a line number)."""
-        now = self.deployment.snapshot.checkpoint().resources
-        return len(now) != len(self._base.resources)
-
-    def _warn_pending(self) -> None:
-        for operation in self._base.pending:
-            state = operation.resource
-            if operation.type == "creating":
-                what = f"{state.type} {state.name} was being made when the last run ended; it is made again"
-                if self.options.mode == "update":
-                    self.display.say("info", "", what)
-                continue
-            self.display.say("info", "", f"{state.type} {state.name} was being changed when the last run ended")
+    def _check_pending(self) -> None:
+        creating = [
+            short_type(o.resource.type) + " " + o.resource.name for o in self._base.pending if o.type == "creating"
+        ]
+        if creating and self.options.mode == "destroy":
+            raise EngineError(
+                f"{', '.join(creating)}: being made when the last run ended, so the state does not hold what is there of "
+                "it. Run `up`, which finishes it, before `destroy`; or forget it with `refresh --clear-pending-creates`"
+            )
 
     async def _run_program(self) -> bool:
         """Run the program to its end; whether it ended well."""

@@ -100,7 +100,28 @@ def test_what_was_done_before_the_kill_is_not_done_again(toy: Toy) -> None:
     toy.calls()
     said = toy.up().stdout
     assert toy.calls() == ["create c"]
-    assert "toy:File c was being made when the last run ended; it is made again" in said
+    assert "toy:File c: it was being made when the last run ended; it is made again" in said
+
+
+def test_destroy_does_not_forget_what_a_kill_left_half_made(toy: Toy) -> None:
+    toy.has(*THREE)
+    kill_at(toy, "create", "c", "after", "up")
+    refused = toy.run("destroy", "--yes", status=255).stderr
+    assert "toy:File c: being made when the last run ended" in refused
+    toy.up()
+    toy.run("destroy", "--yes")
+    assert toy.host() == {}
+
+
+def test_a_cut_off_create_that_nobody_wants_any_more_is_said_until_it_is_cleared(toy: Toy) -> None:
+    toy.has(*THREE)
+    kill_at(toy, "create", "c", "before", "up")
+    toy.has(*THREE[:2])
+    assert "toy:File c: it was being made when an earlier run ended" in toy.up().stdout
+    assert "refresh --clear-pending-creates" in toy.up().stdout
+    toy.run("refresh", "--yes", "--skip-preview", "--clear-pending-creates")
+    assert "an earlier run ended" not in toy.up().stdout
+    assert "pending_operations" not in toy.deployment()
 
 
 def test_what_the_engine_started_ends_with_it(toy: Toy) -> None:

@@ -147,7 +147,7 @@ def test_a_wrong_passphrase_changes_nothing(toy: Toy) -> None:
     toy.has(file("a", {"secret": "s"}))
     toy.up()
     before = toy.checkpoint.read_text()
-    toy.env["PULUMI_CONFIG_PASSPHRASE"] = "wrong"
+    toy.env["PULUMI_CONFIG_PASSPHRASE"] = "wrong"  # noqa: S105
     assert "incorrect passphrase" in toy.up(status=255).stderr
     assert toy.checkpoint.read_text() == before
     del toy.env["PULUMI_CONFIG_PASSPHRASE"]
