@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,9 +44,9 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(facets, "STATE_DIR", str(tmp_path / "state"))
-    yield Host(tmp_path)
+    return Host(tmp_path)
 
 
 def test_the_wanted_files_are_written_and_given_back(host: Host) -> None:

@@ -13,10 +13,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
 
-from .facets import Context, converge
+from .facets import Context, State, converge
 from .registry import make_registry
 from .system import STATE_DIR, HostError, Progress
 from .transaction import Transaction
@@ -24,6 +24,8 @@ from .transaction import Transaction
 LOCK = "/run/sixstead.lock"
 LOCK_WAIT = 60
 """Seconds that a writer waits for another one."""
+OF_ONE_GUEST = {"disks", "seeds", "domains"}
+"""Facets whose items belong to one guest alone."""
 
 
 class Agent:
@@ -31,7 +33,8 @@ class Agent:
 
     def __init__(self, source: BinaryIO, sink: BinaryIO, bundle: str) -> None:
         self.source, self.sink = source, sink
-        self.sending, self.writing = threading.Lock(), threading.Lock()
+        self.sending, self.locking, self.writing = threading.Lock(), threading.Lock(), threading.Lock()
+        self.guests: dict[str, threading.Lock] = {}
         self.registry = make_registry()
         self.transaction = Transaction(self.registry, bundle)
         self.lock: int | None = None
@@ -83,10 +86,21 @@ class Agent:
             self.sink.write(struct.pack(">I", len(content)) + content)
             self.sink.flush()
 
+    def turn(self, states: Iterable[State], keys: Iterable[str]) -> threading.Lock:
+        """Whose turn a writer waits for: guests wait for themselves only, so that slow ones stop side by side."""
+        if all(set(state) <= OF_ONE_GUEST for state in states):
+            with self.locking:
+                return self.guests.setdefault(" ".join(sorted(keys)), threading.Lock())
+        return self.writing
+
     def take_lock(self, progress: Progress) -> None:
         """One writer a host, for the connection's life. Raises HostError naming the holder if it does not let go."""
-        if self.lock is not None:
-            return
+        with self.locking:
+            if self.lock is None:
+                self.wait_for_lock(progress)
+
+    def wait_for_lock(self, progress: Progress) -> None:
+        """See take_lock."""
         descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline, told = time.monotonic() + LOCK_WAIT, False
         while True:
@@ -128,7 +142,7 @@ class Agent:
 
     def converge(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Bring one or more resources to the wanted state."""
-        with self.writing:
+        with self.turn(args["entries"].values(), args["entries"]):
             self.take_lock(progress)
             context = Context(progress, args.get("params", {}))
             observed = converge(self.registry, args["entries"], args.get("previous", []), args.get("gone", []), context)
@@ -136,7 +150,7 @@ class Agent:
 
     def remove(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Give resources back: what was there before is there again."""
-        with self.writing:
+        with self.turn(args["previous"], args["gone"]):
             self.take_lock(progress)
             context = Context(progress, args.get("params", {}))
             converge(self.registry, {}, args["previous"], args["gone"], context)

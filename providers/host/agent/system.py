@@ -10,6 +10,7 @@ import os
 import pwd
 import stat
 import subprocess
+import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -103,7 +104,9 @@ def write_durably(path: str, content: bytes, mode: int = 0o644, owner: str = "ro
     make_dirs(directory)
     user, _, group = owner.partition(":")
     uid, gid = pwd.getpwnam(user).pw_uid, grp.getgrnam(group or user).gr_gid
-    temporary = os.path.join(directory, f".{os.path.basename(path)[:200]}.sixstead-{os.getpid()}")
+    temporary = os.path.join(
+        directory, f".{os.path.basename(path)[:200]}.sixstead-{os.getpid()}-{threading.get_ident()}"
+    )
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -184,5 +187,8 @@ class Records:
             return
         for entry in entries:
             if entry.endswith(".json"):
-                with open(os.path.join(self.directory, entry), encoding="utf-8") as file:
+                with (
+                    contextlib.suppress(FileNotFoundError),
+                    open(os.path.join(self.directory, entry), encoding="utf-8") as file,
+                ):
                     yield json.load(file)["name"]
