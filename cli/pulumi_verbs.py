@@ -86,18 +86,15 @@ class _Pulumi:
 
     def run(self, argv: list[str], *, with_stack: bool = True, quiet: bool = False) -> int:
         """Run pulumi; Ctrl-C is its own business, and it ends when this process is killed."""
-        command = ["pulumi", *argv]
-        if with_stack and self.stack:
-            command[2:2] = ["--stack", self.stack] if argv[0] != "config" else []
-            command += ["--stack", self.stack] if argv[0] == "config" and "--" not in argv else []
-            if argv[0] == "config" and "--" in argv:
-                command[2:2] = ["--stack", self.stack]
+        options = ["--stack", self.stack] if with_stack and self.stack else []
         if self.args.config_file and argv[0] in ("preview", "up", "refresh", "destroy", "config"):
-            command[2:2] = ["--config-file", self.args.config_file]
+            options += ["--config-file", self.args.config_file]
         if self.args.color != "auto":
-            command.append(f"--color={self.args.color}") if "--" not in command else None
-        if not interactive(self.args) and "--" not in command:
-            command.append("--non-interactive")
+            options.append(f"--color={self.args.color}")
+        if not interactive(self.args):
+            options.append("--non-interactive")
+        end = argv.index("--") if "--" in argv else len(argv)
+        command = ["pulumi", *argv[:end], *options, *argv[end:]]
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             return subprocess.run(
@@ -210,4 +207,5 @@ def _loss(state: object) -> str:
 
 
 def _end_with_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
