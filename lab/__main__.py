@@ -11,7 +11,7 @@ import time
 
 from lab.errors import LabError
 from lab.lab import PROJECT, Lab, console_say
-from lab.system import become_root, require
+from lab.system import become_root
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -26,7 +26,9 @@ def _parser() -> argparse.ArgumentParser:
     up = verb("up", "bring the lab up, to the measure of a stack")
     up.add_argument("--like", default="lab", metavar="STACK", help="a stack's name or file (default: lab)")
     up.add_argument("--suite", choices=["trixie", "bookworm"], help="Debian 13 or 12 (default: what the stack says)")
-    up.add_argument("--delivery", choices=["routed", "on-link"], help="how prefixes arrive (default: as the stack says)")
+    up.add_argument(
+        "--delivery", choices=["routed", "on-link"], help="how prefixes arrive (default: as the stack says)"
+    )
     verb("reset", "make the server factory-fresh")
     verb("reboot", "reboot the server from within")
     verb("cut-power", "pull the server's plug")
@@ -58,7 +60,6 @@ def main(argv: list[str]) -> int:
     try:
         os.chdir(PROJECT)
         become_root(argv)
-        require()
         return _run(lab, options, command)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)

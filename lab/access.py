@@ -51,3 +51,6 @@ def write(state: Path, lab: str, namespace: str, topology: Topology) -> None:
         path.chmod(0o600 if name == "id_ed25519" else 0o644)
         if user:
             os.chown(path, int(user), int(os.environ.get("SUDO_GID", "-1")))
+    if user:
+        for folder in (state, state.parent):
+            os.chown(folder, int(user), int(os.environ.get("SUDO_GID", "-1")))

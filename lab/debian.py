@@ -27,9 +27,7 @@ _APT = ("Acquire::Languages=none", "APT::Install-Recommends=false")
 
 def host_sources(suite: str, etc: Path = Path("/etc")) -> str:
     """The machine's own Debian sources, for `suite`, in deb822 format. Raises LabError when it has none."""
-    release = dict(
-        line.split("=", 1) for line in (etc / "os-release").read_text().splitlines() if "=" in line
-    )
+    release = dict(line.split("=", 1) for line in (etc / "os-release").read_text().splitlines() if "=" in line)
     codename = release.get("VERSION_CODENAME", "").strip('"')
     stanzas = []
     for path in sorted((etc / "apt/sources.list.d").glob("*.sources")):

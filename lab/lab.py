@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lab import access, debian, guests, image, wiring
+from lab import access, debian, guests, image, rehearsal, wiring
 from lab.errors import LabError
+from lab.hoster import Hoster
 from lab.server import Server
 from lab.services import Services
 from lab.store import Say, cache_root, locked
-from lab.system import Cgroup, in_netns, mounted, netns_exists, run
+from lab.system import Cgroup, in_netns, mounted, netns_exists, require, run
 from lab.topology import Topology, read_stack
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -69,12 +70,18 @@ class Lab:
     def _server(self) -> Server:
         return Server(self._names, self._cgroup, self.state, self._made()["hostname"], self.topology)
 
+    def _hoster(self) -> Hoster:
+        return Hoster(self._names, self.state, self.topology)
+
     def _services(self) -> Services:
         return Services(self._names.internet, self._cgroup, self.state, self.topology)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Nobody else changes this lab meanwhile, and it isn't another clone's."""
+        """Nobody else changes this lab meanwhile, it isn't another clone's, and the machine has what it takes."""
+        if os.geteuid():
+            raise LabError("the lab makes network namespaces and containers, so it needs root: run it as root")
+        require()
         with locked(self.state / "lock"):
             owner = Path(self._owner.read_text()) if self._owner.exists() else None
             if owner and owner != self.state and owner.is_dir():
@@ -82,6 +89,11 @@ class Lab:
                     f"a lab named {self.name!r} belongs to {owner.parent.parent}: take it down there, or use --name"
                 )
             yield
+
+    @property
+    def stack_file(self) -> Path:
+        """The stack's config, changed to what this lab is: for `--config-file`, under a stack name of its own."""
+        return self.state / f"Pulumi.{self.name}.yaml"
 
     # Verbs
 
@@ -95,7 +107,7 @@ class Lab:
         config = document["config"]
         topology = Topology.from_config(config, suite, delivery)
         server = config["sixstead:server"]
-        made = {
+        made: dict[str, Any] = {
             "stack": str(stack),
             "hostname": str(server.get("name") or re.sub(r"^Pulumi\.|\.yaml$", "", stack.name)),
             "suite": topology.suite,
@@ -111,12 +123,16 @@ class Lab:
             self._owner.write_text(str(self.state))
             self._prepare(topology)
             record.write_text(json.dumps(made, indent=1))
-            self._wire(topology)
+            hoster = self._hoster()
+            if not hoster.whole():
+                self._cgroup.kill()
+                hoster.make()
             images = self._images()
             shutil.copy(images / "SHA512SUMS", self.state)
             self._services().write(self._repository(topology.suite), images)
             self._services().start()
             access.write(self.state, self.name, self._names.operator, topology)
+            rehearsal.write(self.stack_file, document, self.name, made["hostname"], topology)
             server_ = self._server()
             if not mounted(server_.mount_source, "overlay"):
                 server_.cut_power()
@@ -125,7 +141,10 @@ class Lab:
                 server_.cut_power()
                 server_.power_on()
             server_.wait_ready()
-            self._say(f"up: ssh -F {(self.state / 'ssh_config').relative_to(self.project)} {_ssh_address(topology)}")
+            address = str(topology.ipv4.ip if topology.ipv4 else topology.main.address)
+            self._say(f"up: ssh -F {os.path.relpath(self.state / 'ssh_config')} {address}")
+            if self.name != "lab":
+                self._say(f"its stack's config for --config-file: {os.path.relpath(self.stack_file)}")
 
     def reset(self) -> None:
         """A factory-fresh server; the hoster and the internet stay, and so do the port's counters."""
@@ -170,9 +189,9 @@ class Lab:
         source = f"sixstead-{self.name}"
         for place in mounted(source):
             run(["umount", "--lazy", str(place)])
-        for place in PLACES:
-            if netns_exists(getattr(self._names, place)):
-                run(["ip", "netns", "del", getattr(self._names, place)])
+        for namespace in map(self._names.of, PLACES):
+            if netns_exists(namespace):
+                run(["ip", "netns", "del", namespace])
         self._owner.unlink(missing_ok=True)
         if self.state.is_dir():
             for path in self.state.iterdir():
@@ -213,30 +232,6 @@ class Lab:
     def _images(self) -> Path:
         return image.tiny(self.cache, self._say)
 
-    def _wire(self, topology: Topology) -> None:
-        """Router, internet and operator: made anew unless all three are there and whole."""
-        names = [self._names.router, self._names.internet, self._names.operator]
-        marker = self.state / "wired"
-        if marker.exists() and all(netns_exists(name) for name in names):
-            return
-        marker.unlink(missing_ok=True)
-        self._cgroup.kill()
-        for name in [*names, self._names.server]:
-            if netns_exists(name):
-                run(["ip", "netns", "del", name])
-        for name in names:
-            run(["ip", "netns", "add", name])
-        in_netns(self._names.router, lambda: _sysctl(wiring.ROUTER_SYSCTLS))
-        batches = [
-            (self._names.router, wiring.router(self._names, topology)),
-            (self._names.internet, wiring.internet(self._names, topology)),
-            (self._names.operator, wiring.operator(self._names, topology)),
-        ]
-        for name, batch in batches:
-            run(["ip", "-n", name, "-batch", "-"], stdin=batch)
-        in_netns(self._names.router, lambda: run(["nft", "-f", "-"], stdin=wiring.switch_rules(topology)))
-        marker.touch()
-
     # Looking and entering
 
     def exec(
@@ -248,37 +243,26 @@ class Lab:
             return self._server().exec(argv, input, timeout)
         if where in PLACES:
             self._made()
-            enter = ["nsenter", f"--net=/run/netns/{getattr(self._names, where)}", "--", *argv]
+            enter = ["nsenter", f"--net=/run/netns/{self._names.of(where)}", "--", *argv]
             return subprocess.run(enter, input=input, capture_output=True, timeout=timeout, check=False)
         guest = self.topology.guest(where)
         return in_netns(self._names.server, lambda: guests.run(guest, argv, input, timeout))
 
     def inject_foreign_frame(self, mac: str = "52:54:00:ba:d0:01") -> None:
         """Send one frame from a MAC that isn't the server's out of its uplink, on purpose: it must be counted."""
-        uplink = self.topology.uplink
-        in_netns(self._names.server, lambda: _send_frame(uplink, mac))
+        self._hoster().inject_foreign_frame(mac)
 
     def counters(self) -> dict[str, Any]:
         """What the hoster's switch port and router have counted since the lab came up."""
-        self._made()
-        said = in_netns(self._names.router, lambda: run(["nft", "-j", "list", "ruleset"]))
-        found: dict[str, Any] = {"foreign_macs": []}
-        for item in json.loads(said)["nftables"]:
-            if "counter" in item:
-                found[item["counter"]["name"]] = item["counter"]["packets"]
-            elif "set" in item:
-                found["foreign_macs"] = item["set"].get("elem", [])
-        return found
+        return self._hoster().counters()
 
     def cut(self, family: str) -> None:
         """Take a family, `ipv4` or `ipv6`, from the operator: as on a network that doesn't have it."""
-        family_flag = {"ipv4": "-4", "ipv6": "-6"}[family]
-        run(["ip", "-n", self._names.operator, family_flag, "route", "del", "default"], check=False)
+        self._hoster().cut(family)
 
     def restore(self, family: str) -> None:
         """Give the operator a family back."""
-        words = wiring.operator_default(self.topology, family).split()
-        run(["ip", "-n", self._names.operator, "route", "replace", *words])
+        self._hoster().restore(family)
 
     def service(self, verb: str, *names: str) -> None:
         """`start` or `stop` services of the internet by name."""
@@ -290,7 +274,7 @@ class Lab:
         known = (self.state / "lab.json").exists()
         found: dict[str, Any] = {
             "name": self.name,
-            "namespaces": {place: netns_exists(getattr(self._names, place)) for place in PLACES},
+            "namespaces": {place: netns_exists(self._names.of(place)) for place in PLACES},
             "mounts": [str(place) for place in mounted(f"sixstead-{self.name}")],
             "server": "off",
             "services": {},
@@ -306,23 +290,6 @@ class Lab:
             }
         found["up"] = known and found["server"] != "off" and all(found["services"].values())
         return found
-
-
-def _sysctl(values: dict[str, str]) -> None:
-    for key, value in values.items():
-        Path("/proc/sys", key).write_text(value)
-
-
-def _send_frame(interface: str, mac: str) -> None:
-    # A broadcast of the EtherType for local experiments (IEEE 802, 88B5).
-    frame = b"\xff" * 6 + bytes.fromhex(mac.replace(":", "")) + b"\x88\xb5" + b"\0" * 46
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
-        raw.bind((interface, 0))
-        raw.send(frame)
-
-
-def _ssh_address(topology: Topology) -> str:
-    return str(topology.ipv4.ip if topology.ipv4 else topology.main.address)
 
 
 def console_say(started: float) -> Say:

@@ -25,7 +25,7 @@ class Services:
 
     @property
     def names(self) -> list[str]:
-        return list(self._web()) + ["dns"]
+        return [*self._web(), "dns"]
 
     def _web(self) -> Mapping[str, Place]:
         internet = self._topology.internet
@@ -108,7 +108,16 @@ def dns_config(topology: Topology) -> str:
     """dnsmasq as the internet's only DNS server: it answers for `example` and knows no one to ask for the rest."""
     internet = topology.internet
     listen = dict.fromkeys([*internet.dns.addresses, *topology.resolvers])
-    lines = ["no-resolv", "no-hosts", "no-daemon", "bind-interfaces", "local=//", "user=root", "pid-file=", "cache-size=0"]
+    lines = [
+        "no-resolv",
+        "no-hosts",
+        "no-daemon",
+        "bind-interfaces",
+        "local=//",
+        "user=root",
+        "pid-file=",
+        "cache-size=0",
+    ]
     lines += [f"listen-address={address}" for address in listen]
     lines += [f"host-record={place.name},{','.join(map(str, place.addresses))}" for place in internet.places]
     return "\n".join(lines) + "\n"

@@ -32,13 +32,13 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock file at `path`, waiting for whoever holds it. A lock file that its holder removed is let go."""
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as handle:
+        try:
+            handle = path.open("w")
+        except FileNotFoundError:
+            continue
+        with handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            try:
-                current = os.stat(path)
-            except FileNotFoundError:
-                continue
-            if current.st_ino == os.fstat(handle.fileno()).st_ino:
+            if path.exists() and os.stat(path).st_ino == os.fstat(handle.fileno()).st_ino:
                 yield
                 return
 

@@ -54,7 +54,8 @@ def packages() -> list[str]:
 
 def require() -> None:
     """Raise LabError, in one sentence that says what to install, when a Debian package is missing."""
-    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    search = os.environ.get("PATH", "").split(":")
+    os.environ["PATH"] = ":".join([*search, *(path for path in ("/usr/sbin", "/sbin") if path not in search)])
     missing = [name for name in packages() if not shutil.which(_COMMANDS[name])]
     if missing:
         raise LabError(
@@ -70,7 +71,7 @@ def become_root(argv: Sequence[str]) -> None:
     sudo = shutil.which("sudo")
     if sudo and subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode == 0:
         kept = [f"{key}={os.environ[key]}" for key in ("SIXSTEAD_LAB_CACHE",) if key in os.environ]
-        os.execv(sudo, [sudo, "-n", "env", *kept, sys.executable, "-m", "lab", *argv])
+        os.execv(sudo, [sudo, "-n", "env", *kept, sys.executable, "-m", "lab", *argv])  # noqa: S606
     raise LabError("the lab makes network namespaces and containers, so it needs root: run it as root or allow sudo")
 
 
@@ -121,14 +122,16 @@ class Cgroup:
         return any(top.exists() for top in self._tops)
 
     def start(self, leaf: str, argv: Sequence[str], log: Path, env: dict[str, str] | None = None) -> None:
-        """Start a detached process in `leaf`; both of its output streams go to `log`."""
+        """Start a detached process in `leaf`; both of its output streams go to `log`. It is a member when this returns,
+        and no child of the caller, who may be a test run that never waits for it."""
         joins = []
         for top in self._tops:
             (top / leaf).mkdir(parents=True, exist_ok=True)
             joins.append(f"echo $$ > {top / leaf}/cgroup.procs;")
         with log.open("ab") as output:
-            subprocess.Popen(
-                ["/bin/sh", "-c", " ".join(joins) + ' exec "$@"', "sh", *argv],
+            subprocess.run(
+                ["/bin/sh", "-ec", " ".join(joins) + ' "$@" &', "sh", *argv],
+                check=True,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -115,9 +115,9 @@ class Topology:
         if backend not in BACKENDS:
             raise LabError(f"sixstead:server.backend: the lab makes servers with {_words(BACKENDS)}, not {backend!r}")
         named = str(server.get("os", "debian-13"))
-        suite = suite or SUITES.get(named)
+        suite = suite or SUITES.get(named, named)
         if suite not in SUITES.values():
-            raise LabError(f"sixstead:server.os: the lab makes {_words(tuple(SUITES))}, not {suite or named!r}")
+            raise LabError(f"sixstead:server.os: the lab makes {_words(tuple(SUITES))}, not {suite!r}")
         if delivery not in (None, *DELIVERIES):
             raise LabError(f"a prefix is delivered {_words(DELIVERIES)}, not {delivery!r}")
         mac = _text(uplink, "sixstead:uplink.mac", "mac").lower()
@@ -206,13 +206,11 @@ def _in_prefix(text: str, network: IPv6Network) -> IPv6Address:
     return address if address in network else IPv6Address(int(network.network_address) | int(address))
 
 
-def _guests(
-    raw: Mapping[str, Any], prefixes: tuple[Prefix, ...], networks: Mapping[str, Any]
-) -> tuple[Guest, ...]:
+def _guests(raw: Mapping[str, Any], prefixes: tuple[Prefix, ...], networks: Mapping[str, Any]) -> tuple[Guest, ...]:
     guests = []
     for name, entry in raw.items():
         entry = entry or {}
-        network = networks.get(entry.get("network")) or next(iter(networks.values()), None) or {}
+        network = networks.get(str(entry.get("network"))) or next(iter(networks.values()), None) or {}
         prefix = next((p for p in prefixes if p.name == network.get("prefix")), prefixes[0])
         mac = str(entry.get("mac") or guest_mac(str(name))).lower()
         identifier = entry.get("address") or str(IPv6Address(eui64(mac)))

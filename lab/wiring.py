@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lab.topology import Topology
 
+PLACES = ("server", "router", "internet", "operator")
 ROUTER_MAC = "52:54:00:fe:00:01"
 # Before any link exists: the router forwards, and its own addresses are usable at once.
 ROUTER_SYSCTLS = {
@@ -24,13 +25,25 @@ class Names:
 
     lab: str
 
-    def __getattr__(self, place: str) -> str:
-        if place in PLACES:
-            return f"sixstead-{self.lab}-{place}"
-        raise AttributeError(place)
+    def of(self, place: str) -> str:
+        """The namespace of one of PLACES."""
+        return f"sixstead-{self.lab}-{place}"
 
+    @property
+    def server(self) -> str:
+        return self.of("server")
 
-PLACES = ("server", "router", "internet", "operator")
+    @property
+    def router(self) -> str:
+        return self.of("router")
+
+    @property
+    def internet(self) -> str:
+        return self.of("internet")
+
+    @property
+    def operator(self) -> str:
+        return self.of("operator")
 
 
 def _leg(namespace: str, place: str, number: int, topology: Topology) -> tuple[str, str]:
@@ -133,8 +146,9 @@ table ip6 watch {{
 def plug(names: Names, topology: Topology) -> list[tuple[list[str], str, bool]]:
     """What happens before each boot: a new namespace with a new NIC, plugged into the customer port."""
     server = names.server
-    sysctls = " ".join(f"[ ! -e /proc/sys/{key} ] || echo {value} > /proc/sys/{key};"
-                       for key, value in SERVER_SYSCTLS.items())
+    sysctls = " ".join(
+        f"[ ! -e /proc/sys/{key} ] || echo {value} > /proc/sys/{key};" for key, value in SERVER_SYSCTLS.items()
+    )
     return [
         (["ip", "netns", "add", server], "", False),
         (["nsenter", f"--net=/run/netns/{server}", "sh", "-ec", sysctls], "", False),

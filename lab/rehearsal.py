@@ -1,0 +1,74 @@
+"""A stack's config, changed to what a lab really is, so that a stack made for another server can be rehearsed in it."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab.keys import public_key
+from lab.topology import SUITES, Topology
+
+_WELL_KNOWN = "64:ff9b::/96"
+_NETWORK_SPECIFIC = "2001:db8:64::/96"
+
+
+def adapted(document: dict[str, Any], lab: str, hostname: str, state: Path, topology: Topology) -> dict[str, Any]:
+    """The stack file's document with the lab's way in, host key, system and deliveries, its resolver, a NAT64
+    prefix that works there, and the tiny image in place of each that the lab's internet doesn't have. Pure."""
+    changed = copy.deepcopy(document)
+    config = changed["config"]
+    server = config["sixstead:server"]
+    ssh = {key: value for key, value in (server.get("ssh") or {}).items() if key in ("user", "port")}
+    address = topology.ipv4.ip if topology.ipv4 else topology.main.address
+    server["ssh"] = {
+        **ssh, "host": str(address), "config": str(state / "ssh_config"), "host_key": public_key(lab, "host")
+    }  # fmt: skip
+    server["name"] = hostname
+    server["os"] = next(os for os, suite in SUITES.items() if suite == topology.suite)
+    server["kvm"] = False
+    for prefix in topology.prefixes:
+        config["sixstead:prefixes"][prefix.name]["delivery"] = prefix.delivery
+    for network in (config.get("sixstead:networks") or {}).values():
+        _resolvable(network, topology)
+    images = config.get("sixstead:images") or {}
+    for name, image in images.items():
+        ours = "//images.example/" in str(image)
+        images[name] = _listed(image, str(state / "SHA512SUMS")) if ours else _tiny(state)
+    return changed
+
+
+def _resolvable(network: dict[str, Any], topology: Topology) -> None:
+    """The lab has no root servers, and tayga refuses documentation addresses behind the well-known prefix."""
+    dns64, nat64 = network.get("dns64", True), network.get("nat64", True)
+    if dns64 is not False and not (isinstance(dns64, dict) and dns64.get("forward")):
+        network["dns64"] = {
+            **(dns64 if isinstance(dns64, dict) else {}), "forward": [str(topology.internet.dns.ipv6)]
+        }  # fmt: skip
+    if nat64 is not False and topology.ipv4:
+        own = nat64 if isinstance(nat64, dict) else {}
+        if own.get("prefix", _WELL_KNOWN) == _WELL_KNOWN:
+            network["nat64"] = {**own, "prefix": _NETWORK_SPECIFIC}
+
+
+def _listed(image: Any, sums: str) -> Any:
+    if not isinstance(image, dict):
+        return image
+    return {key: sums if key == "sha512sums" else _listed(value, sums) for key, value in image.items()}
+
+
+def _tiny(state: Path) -> dict[str, Any]:
+    parts = {"kernel": "tiny-vmlinuz", "initrd": "tiny-initrd", "disk": "tiny-disk.qcow2"}
+    files = {
+        part: {"url": f"http://images.example/{name}", "sha512sums": str(state / "SHA512SUMS")}
+        for part, name in parts.items()
+    }
+    return {**files, "cmdline": "console=ttyS0 quiet panic=-1"}
+
+
+def write(path: Path, document: dict[str, Any], lab: str, hostname: str, topology: Topology) -> None:
+    """Write the adapted stack file."""
+    changed = adapted(document, lab, hostname, path.parent, topology)
+    path.write_text(yaml.safe_dump(changed, sort_keys=False))
