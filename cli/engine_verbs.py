@@ -31,7 +31,7 @@ def project_root(start: Path) -> Path:
 
 
 def main(argv: list[str]) -> int:
-    """Run a verb. 0 when it is done, 255 when it failed, 130 after Ctrl-C."""
+    """Run a verb. 0 when it is done, else `engine.errors.EngineError.status`."""
     args = parser().parse_args(argv)
     try:
         engine = choose(args.engine)
@@ -46,4 +46,4 @@ def main(argv: list[str]) -> int:
         return embedded_verbs.run(args, root)
     except EngineError as err:
         print(f"error: {err}", file=sys.stderr)
-        return 255
+        return err.status

@@ -12,7 +12,7 @@ from cli.arguments import interactive
 from engine import lock, report
 from engine.checkpoint import Checkpoint
 from engine.display import Display, LogFile, Show
-from engine.errors import EngineError
+from engine.errors import ChangesUnexpected, EngineError, GivenUp
 from engine.operation import Options, Outcome, Stack, operate
 
 _MODES = {"preview": "update", "up": "update", "refresh": "refresh", "destroy": "destroy"}
@@ -23,7 +23,7 @@ def ask(args: argparse.Namespace, question: str) -> None:
     if not interactive(args):
         raise EngineError("--yes or --skip-preview must be passed in to proceed when running in non-interactive mode")
     if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
-        raise EngineError("confirmation declined, nothing was changed")
+        raise GivenUp("confirmation declined, nothing was changed")
 
 
 def create(stack: Stack) -> None:
@@ -34,7 +34,7 @@ def create(stack: Stack) -> None:
 
 
 async def run(args: argparse.Namespace, stack: Stack) -> int:
-    """Do it; 0, 255 when it failed, 130 after Ctrl-C."""
+    """Do it; its exit status."""
     stack.backend.prepare()
     if not stack.backend.exists(stack.project.name, stack.name) and stack.config.path.exists():
         create(stack)
@@ -102,12 +102,11 @@ async def _once(args: argparse.Namespace, stack: Stack, options: Options, verb: 
 
 def _status(args: argparse.Namespace, outcome: Outcome, display: Display) -> int:
     if outcome.interrupted:
-        return 130
+        return GivenUp.status
     if outcome.failed:
-        return 255
+        return EngineError.status
     changes = report.changes(display.steps)
     if args.expect_no_changes and changes:
         what = "were proposed" if display.preview else "occurred"
-        print(f"error: no changes were expected but {changes} {what}", file=sys.stderr)
-        return 255
+        raise ChangesUnexpected(f"no changes were expected but {changes} {what}")
     return 0

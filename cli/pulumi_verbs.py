@@ -22,7 +22,7 @@ from cli.credentials import refuse_plain
 from engine import lock
 from engine.backend import Backend
 from engine.config import Project
-from engine.errors import EngineError
+from engine.errors import EngineError, GivenUp
 from engine.report import loss_line
 
 _QUESTION = {"up": "perform this update", "refresh": "perform this refresh", "destroy": "perform this destroy"}
@@ -39,7 +39,9 @@ def run(args: argparse.Namespace, root: Path) -> int:
     if args.verb == "cancel":
         return call.run(["cancel", "--yes"])
     if args.verb == "config":
-        return call.run(_config(args))
+        argv = _config(args)
+        call.make_ready()
+        return call.run(argv)
     return call.run(_stack(args), with_stack=args.subverb not in ("init", "ls", "rm"))
 
 
@@ -111,7 +113,7 @@ class _Pulumi:
     def operate(self) -> int:
         """preview, up, refresh, destroy."""
         args = self.args
-        self._make_ready()
+        self.make_ready()
         only = args.verb == "preview" or getattr(args, "preview_only", False)
         if not only and not args.yes and not args.skip_preview and not interactive(args):
             raise EngineError(
@@ -124,7 +126,7 @@ class _Pulumi:
             if not args.yes:
                 answer = input(f"Do you want to {_QUESTION[args.verb]}? [y/N] ")
                 if answer.strip().lower() not in ("y", "yes"):
-                    raise EngineError("confirmation declined, nothing was changed")
+                    raise GivenUp("confirmation declined, nothing was changed")
         argv = [args.verb, "--yes", "--skip-preview", *self._flags(preview=False)]
         if getattr(args, "remove", False):
             argv.append("--remove")
@@ -132,7 +134,7 @@ class _Pulumi:
             argv.append("--clear-pending-creates")
         return self.run([*argv, *(["--expect-no-changes"] if args.expect_no_changes else [])])
 
-    def _make_ready(self) -> None:
+    def make_ready(self) -> None:
         """What the embedded engine does too: make a stack that has a config, break a dead process's lock."""
         project = Project.load(self.root)
         if not project.backend_url.startswith("file://") or not self.stack:

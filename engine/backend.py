@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import yamlfile
-from engine.errors import EngineError, Unsupported
+from engine.errors import EngineError, StackNotFound, Unsupported
 
 
 def write_durably(path: Path, text: str) -> None:
@@ -80,7 +80,7 @@ class Backend:
         try:
             raw = json.loads(path.read_text())
         except FileNotFoundError:
-            raise EngineError(f"no stack named '{stack}' found; make it with `stack init {stack}`") from None
+            raise StackNotFound(f"no stack named '{stack}' found; make it with `stack init {stack}`") from None
         except ValueError as err:
             raise EngineError(f"{path} is damaged ({err}); Pulumi's last copy is {path}.bak, if there is one") from err
         if not isinstance(raw, dict):

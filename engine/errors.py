@@ -6,7 +6,25 @@ import re
 
 
 class EngineError(Exception):
-    """A clean sentence: what failed, and what to do next. The command line prints it and exits 255, as pulumi does."""
+    """A clean sentence: what failed, and what to do next. The command line prints it and exits with `status`.
+
+    The numbers are Pulumi's: 1 for any error, 6 for a stack that is not there, 7 for changes where none were expected,
+    8 for what was given up (Ctrl-C, a question answered with no).
+    """
+
+    status = 1
+
+
+class StackNotFound(EngineError):
+    status = 6
+
+
+class ChangesUnexpected(EngineError):
+    status = 7
+
+
+class GivenUp(EngineError):
+    status = 8
 
 
 class Unsupported(EngineError):

@@ -47,7 +47,14 @@ class Holder:
             return True
         except PermissionError:
             return False
-        return self._started_later()
+        return self._ended() or self._started_later()
+
+    def _ended(self) -> bool:
+        """Whether the process has ended and only waits for its parent to notice."""
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+        except (OSError, IndexError):
+            return False
 
     def _started_later(self) -> bool:
         """Whether the process of that number was started after the lock was made: the number was given again."""

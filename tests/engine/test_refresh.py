@@ -13,7 +13,7 @@ def test_drift_is_shown_and_mended(toys: list[Toy]) -> None:
         toy.up()
         (toy.dir / "host" / "a").write_text("text\nedited\n")
         shown = toy.run("preview", "--refresh", "--diff").stdout
-        assert "- edited" in shown.replace("-edited", "- edited")
+        assert "+ edited" in shown.replace("+edited", "+ edited"), "what has changed on the host is shown as such"
         assert (toy.dir / "host" / "a").read_text() == "text\nedited\n"
         assert toy.steps("--refresh") == [("update", "a")]
         toy.calls()
@@ -45,7 +45,7 @@ def test_refresh_writes_what_it_read_and_forgets_what_is_gone(toys: list[Toy]) -
         toy.up()
         (toy.dir / "host" / "a").write_text("text\nedited\n")
         (toy.dir / "host" / "b").unlink()
-        toy.run("refresh", "--yes", "--expect-no-changes", "--preview-only", status=255)
+        toy.run("refresh", "--yes", "--expect-no-changes", "--preview-only", status=7)
         toy.calls()
         toy.run("refresh", "--yes", "--skip-preview")
         assert sorted(toy.calls()) == ["read a", "read b", "read c"]
@@ -72,7 +72,7 @@ def test_a_host_that_cannot_be_reached_does_not_empty_the_state(toys: list[Toy])
         before = toy.resources()
         toy.env["TOY_UNREACHABLE"] = "1"
         for verb in (["refresh"], ["up", "--refresh"]):
-            done = toy.run(*verb, "--yes", "--skip-preview", status=255)
+            done = toy.run(*verb, "--yes", "--skip-preview", status=1)
             assert "the host cannot be reached" in done.stdout + done.stderr
         assert toy.resources() == before
 
@@ -101,7 +101,7 @@ def test_destroy_leaves_nothing_but_what_is_protected_or_retained(toys: list[Toy
             file("d", options={"retain_on_delete": True}),
         )
         toy.up()
-        done = toy.run("destroy", "--yes", "--skip-preview", status=255)
+        done = toy.run("destroy", "--yes", "--skip-preview", status=1)
         assert "protected" in done.stdout + done.stderr
         assert set(toy.host()) == {"b", "d"}
         assert {n for n, r in toy.resources().items() if r["type"].endswith("toy:File")} == {"b"}
@@ -118,7 +118,7 @@ def test_destroy_of_a_target_refuses_to_take_its_dependents_unasked(toys: list[T
     for toy in toys:
         toy.has(file("a"), file("b", of("a")), file("c"))
         toy.up()
-        done = toy.run("destroy", "--yes", "--skip-preview", "--target", urn, status=255)
+        done = toy.run("destroy", "--yes", "--skip-preview", "--target", urn, status=1)
         assert "not specified in --target list" in done.stdout + done.stderr
         assert set(toy.host()) == {"a", "b", "c"}
         toy.run("destroy", "--yes", "--skip-preview", "--target", urn, "--target-dependents")
