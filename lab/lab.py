@@ -124,7 +124,9 @@ class Lab:
             self._prepare(topology)
             record.write_text(json.dumps(made, indent=1))
             hoster = self._hoster()
+            server_ = self._server()
             if not hoster.whole():
+                server_.cut_power()
                 self._cgroup.kill()
                 hoster.make()
             images = self._images()
@@ -133,7 +135,6 @@ class Lab:
             self._services().start()
             access.write(self.state, self.name, self._names.operator, topology)
             rehearsal.write(self.stack_file, document, self.name, made["hostname"], topology)
-            server_ = self._server()
             if not mounted(server_.mount_source, "overlay"):
                 server_.cut_power()
                 server_.install(self._root(topology.suite))

@@ -128,10 +128,10 @@ class Server:
         """The pid of the server's init, or None when it is off. A reused pid is told by its start time."""
         try:
             pid, started = self.leader_file.read_text().split()
-            now = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except (OSError, ValueError):
             return None
-        return int(pid) if started == now else None
+        return int(pid) if started == fields[19] and fields[0] not in "ZX" else None
 
     def wait_ready(self, previous: int | None = None, within: float = 60) -> None:
         """Wait until another init than `previous` runs and SSH answers the operator over each family."""
