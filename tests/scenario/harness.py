@@ -46,7 +46,8 @@ class Run:
         found: dict[str, str] = {}
         signs = {"+": "create", "~": "update", "-": "delete", "+-": "replace", "++": "replace", "--": "replace"}
         for line in self.text.splitlines():
-            row = re.search(r"^\W*?\s*(\+-|\+\+|--|[+~-])\s+(?:├─ |└─ |│ )*\s*(?:\S*sixstead[:/])(\w+) +(\S+)", line)
+            words = re.sub("[│├└─]", " ", line)
+            row = re.match(r"\s*(\+-|\+\+|--|[+~-])\s+\S*sixstead:(\w+)\s+(\S+)\s+(?!refresh)\w", words)
             if row:
                 found[f"{row[2]} {row[3]}"] = signs[row[1]]
         return found
@@ -104,14 +105,16 @@ class Stack:
             **self.environment,
         }
 
-    def command(self, *arguments: str) -> list[str]:
-        """`./sixstead VERB ... -s NAME --config-file FILE`."""
-        return [str(PROJECT / "sixstead"), *arguments, "-s", self.name, "--config-file", str(self.file)]
+    def command(self, *arguments: str, stack_options: bool = True) -> list[str]:
+        """`./sixstead VERB ... -s NAME --config-file FILE`; `outputs` and `stack` read no config."""
+        options = ["-s", self.name] if stack_options else []
+        options += ["--config-file", str(self.file)] if stack_options and arguments[0] != "outputs" else []
+        return [str(PROJECT / "sixstead"), *arguments, *options]
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, stack_options: bool = True) -> subprocess.Popen[str]:
         """Start a command in a process group of its own, for tests that kill it."""
         return subprocess.Popen(
-            self.command(*arguments),
+            self.command(*arguments, stack_options=stack_options),
             cwd=PROJECT,
             env=self.environ(),
             text=True,
@@ -121,9 +124,9 @@ class Stack:
             start_new_session=True,
         )
 
-    def run(self, *arguments: str, check: bool = True, timeout: float = 400) -> Run:
+    def run(self, *arguments: str, check: bool = True, timeout: float = 400, stack_options: bool = True) -> Run:
         """Run a command to its end. Fails the test with the command's text if it fails and `check` is set."""
-        process = self.start(*arguments)
+        process = self.start(*arguments, stack_options=stack_options)
         try:
             text, _ = process.communicate(timeout=timeout)
         except BaseException:
@@ -136,7 +139,7 @@ class Stack:
         """Make the (empty) stack in its state folder."""
         done = subprocess.run(
             [str(PROJECT / "sixstead"), "stack", "init", self.name],
-            cwd=self.folder if self.engine == "none" else PROJECT,
+            cwd=PROJECT,
             env=self.environ(),
             capture_output=True,
             text=True,
