@@ -64,6 +64,7 @@ class Toy:
     def environment(self) -> dict[str, str]:
         return {
             **os.environ,
+            "PATH": os.pathsep.join([str(self.dir / "bin"), str(Path(sys.prefix) / "bin"), os.environ["PATH"]]),
             "PYTHONPATH": str(REPOSITORY),
             "PULUMI_CONFIG_PASSPHRASE": "",
             "PULUMI_HOME": str(self.dir / ".home"),

@@ -127,6 +127,7 @@ def test_a_cut_off_create_that_nobody_wants_any_more_is_said_until_it_is_cleared
 def test_what_the_engine_started_ends_with_it(toy: Toy) -> None:
     toy.has(*THREE)
     below = kill_at(toy, "create", "a", "before", "up")
+    assert len(below) == 2, "one program and one provider process"
     for pid in below:
         # The kernel sends the signal at the parent's death; that it has been dealt with shows in /proc.
         for _ in range(1000):

@@ -118,3 +118,12 @@ class Box(pulumi.ComponentResource):
     def __init__(self, name: str, opts: pulumi.ResourceOptions) -> None:
         super().__init__("toy:Box", name, {"wide": True}, opts)
         self.register_outputs({"name": name})
+
+
+class Thing(pulumi.CustomResource):
+    """A resource of the plugin in `bin`."""
+
+    address: pulumi.Output[str]
+
+    def __init__(self, name: str, props: dict, opts: pulumi.ResourceOptions) -> None:
+        super().__init__("plug:index:Thing", name, props, opts)
