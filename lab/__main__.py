@@ -10,7 +10,8 @@ import sys
 import time
 
 from lab.errors import LabError
-from lab.lab import PROJECT, Lab, console_say
+from lab.lab import PROJECT, Lab
+from lab.store import Say
 from lab.system import become_root
 
 
@@ -44,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     service = verb("service", "start or stop services of the internet")
     service.add_argument("action", choices=["start", "stop"])
     service.add_argument("services", nargs="*", metavar="NAME", help="default: all")
+    images = verb("image", "guest images: list them as JSON, or make the cloud-init one")
+    images.add_argument("action", choices=["list", "cloud"])
     verb("status", "what exists of the lab, as JSON")
     verb("boot-log", "the server's console")
     down = verb("down", "remove the lab without a trace")
@@ -51,12 +54,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _progress(started: float) -> Say:
+    """Progress lines on standard error, with the seconds since the verb began."""
+
+    def say(text: str) -> None:
+        print(f"lab: {time.monotonic() - started:5.1f} s  {text}", file=sys.stderr, flush=True)
+
+    return say
+
+
 def main(argv: list[str]) -> int:
     """Run one verb. The exit status is 0, 1 after an error, or that of the command `exec` ran."""
     split = argv.index("--") if "--" in argv else len(argv)
     own, command = argv[:split], argv[split + 1 :]
     options = _parser().parse_args(own)
-    lab = Lab(options.name, say=console_say(time.monotonic()))
+    lab = Lab(options.name, say=_progress(time.monotonic()))
     try:
         os.chdir(PROJECT)
         become_root(argv)
@@ -91,6 +103,10 @@ def _run(lab: Lab, options: argparse.Namespace, command: list[str]) -> int:
             lab.restore(options.family)
         case "service":
             lab.service(options.action, *options.services)
+        case "image":
+            if options.action == "cloud":
+                lab.make_cloud_image()
+            print(json.dumps(lab.images(), indent=1))
         case "status":
             print(json.dumps(lab.status(), indent=1))
         case "boot-log":

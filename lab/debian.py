@@ -156,20 +156,24 @@ def download(cache: Path, suite: str, packages: Iterable[str], say: Say) -> Path
     return entry(cache, f"packages-{suite}", digest(host_sources(suite), *names, "2"), make, say) / "debs"
 
 
+def bootstrap(place: Path, suite: str, packages: Iterable[str], root: Path) -> None:
+    """Debian with these packages, and without documentation, in `root`; sources and log stay in `place`."""
+    (place / "debian.sources").write_text(host_sources(suite))
+    argv = ["mmdebstrap", "--mode=root", "--variant=minbase", "--skip=essential/unlink"]
+    argv += [f"--include={','.join(packages)}"]
+    argv += [f"--aptopt={option.replace('=', ' ')}" for option in _APT]
+    argv += [f"--dpkgopt={option}" for option in _NO_DOCS]
+    argv += [suite, str(root), str(place / "debian.sources")]
+    _logged(argv, place / f"debian-{suite}.log", f"Debian {suite} can't be made")
+
+
 def root_file_system(cache: Path, suite: str, say: Say) -> Path:
     """The bare server's root file system, before any stack's files: `root` in the entry's folder."""
     sources = host_sources(suite)
 
     def make(place: Path) -> None:
-        (place / "debian.sources").write_text(sources)
-        root = place / "root"
-        argv = ["mmdebstrap", "--mode=root", "--variant=minbase", "--skip=essential/unlink"]
-        argv += [f"--include={','.join(bare.PACKAGES)}"]
-        argv += [f"--aptopt={option.replace('=', ' ')}" for option in _APT]
-        argv += [f"--dpkgopt={option}" for option in _NO_DOCS]
-        argv += [suite, str(root), str(place / "debian.sources")]
-        _logged(argv, place / f"rootfs-{suite}.log", f"Debian {suite} can't be made")
-        _settle(root)
+        bootstrap(place, suite, bare.PACKAGES, place / "root")
+        _settle(place / "root")
 
     return entry(cache, f"rootfs-{suite}", digest(sources, *bare.PACKAGES, *bare.MASKED, "1"), make, say) / "root"
 

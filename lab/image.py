@@ -43,19 +43,34 @@ def tiny(cache: Path, say: Say) -> Path:
         (place / "tiny-initrd").write_bytes(archive(_tree(files)))
         _disk(work / "disk.raw", place / "tiny-disk.qcow2")
         shutil.rmtree(work)
-        sums = checksums(place)
-        (place / "SHA512SUMS").write_text("".join(f"{sha512}  {name}\n" for name, sha512 in sums.items()))
+        write_sums(place, ["tiny-disk.qcow2", "tiny-initrd", "tiny-vmlinuz"])
 
     return entry(cache, "tiny", digest(host_sources(SUITE), *recipe, *PACKAGES, *MODULES, "1"), make, say)
 
 
-def checksums(place: Path) -> dict[str, str]:
-    """The sha512 of every file in a folder, by its name."""
-    return {
-        path.name: hashlib.sha512(path.read_bytes()).hexdigest()
-        for path in sorted(place.iterdir())
-        if path.is_file() and path.name != "SHA512SUMS"
-    }
+def write_sums(place: Path, names: list[str]) -> None:
+    """SHA512SUMS of the named files, as sha512sum(1) writes it and distributions publish it."""
+    lines = []
+    for name in names:
+        with (place / name).open("rb") as handle:
+            lines.append(f"{hashlib.file_digest(handle, 'sha512').hexdigest()}  {name}\n")
+    (place / "SHA512SUMS").write_text("".join(lines))
+
+
+def publish(entries: list[Path], folder: Path, sums: Path) -> None:
+    """Put the entries' images into the folder that images.example serves, and their checksums into one list."""
+    text = "".join((place / "SHA512SUMS").read_text() for place in entries)
+    if folder.is_symlink():
+        folder.unlink()
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink()
+    for place in entries:
+        for line in (place / "SHA512SUMS").read_text().splitlines():
+            name = line.split()[1]
+            (folder / name).symlink_to(place / name)
+    (folder / "SHA512SUMS").write_text(text)
+    sums.write_text(text)
 
 
 Entry = tuple[int, bytes]

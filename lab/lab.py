@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lab import access, debian, guests, image, rehearsal, wiring
+from lab import access, cloud_image, debian, guests, image, rehearsal, store, wiring
 from lab.errors import LabError
 from lab.hoster import Hoster
 from lab.server import Server
 from lab.services import Services
-from lab.store import Say, cache_root, locked
+from lab.store import Say
 from lab.system import Cgroup, in_netns, mounted, netns_exists, require, run
 from lab.topology import Topology, read_stack
 
@@ -42,7 +42,7 @@ class Lab:
         self.name = name
         self.project = project
         self.state = project / ".lab" / name
-        self.cache = cache_root(project)
+        self.cache = store.cache_root(project)
         self._say = say
         self._names = wiring.Names(name)
         self._cgroup = Cgroup(f"sixstead-{name}")
@@ -82,7 +82,7 @@ class Lab:
         if os.geteuid():
             raise LabError("the lab makes network namespaces and containers, so it needs root: run it as root")
         require()
-        with locked(self.state / "lock"):
+        with store.locked(self.state / "lock"):
             owner = Path(self._owner.read_text()) if self._owner.exists() else None
             if owner and owner != self.state and owner.is_dir():
                 raise LabError(
@@ -94,6 +94,11 @@ class Lab:
     def stack_file(self) -> Path:
         """The stack's config, changed to what this lab is: for `--config-file`, under a stack name of its own."""
         return self.state / f"Pulumi.{self.name}.yaml"
+
+    @property
+    def sums(self) -> Path:
+        """The checksums of the images at images.example, as sha512sum(1) writes them."""
+        return self.state / "SHA512SUMS"
 
     # Verbs
 
@@ -129,9 +134,8 @@ class Lab:
                 server_.cut_power()
                 self._cgroup.kill()
                 hoster.make()
-            images = self._images()
-            shutil.copy(images / "SHA512SUMS", self.state)
-            self._services().write(self._repository(topology.suite), images)
+            self._services().write(self._repository(topology.suite))
+            self._publish()
             self._services().start()
             access.write(self.state, self.name, self._names.operator, topology)
             rehearsal.write(self.stack_file, document, self.name, made["hostname"], topology)
@@ -179,10 +183,16 @@ class Lab:
             self._remove()
             shutil.rmtree(self.state, ignore_errors=True)
         if purge:
-            shutil.rmtree(self.cache, ignore_errors=True)
-        with_labs = self.project / ".lab"
-        if with_labs.is_dir() and not any(with_labs.iterdir()):
-            with_labs.rmdir()
+            others = self._neighbours()
+            if others:
+                raise LabError(f"the cache stays, as other labs stand on it: {', '.join(others)}; take them down first")
+            store.purge(self.cache)
+        with contextlib.suppress(OSError):
+            self.state.parent.rmdir()
+
+    def _neighbours(self) -> list[str]:
+        owners = [path.read_text() for path in _RUN.glob("sixstead-*.owner")]
+        return sorted(Path(owner).name for owner in owners if Path(owner).is_dir())
 
     def _remove(self) -> None:
         """Everything but the lock: processes first, as they hold the rest."""
@@ -213,13 +223,11 @@ class Lab:
 
     def _prepare(self, topology: Topology) -> None:
         """What comes from the cache, made side by side when it isn't there."""
-        from concurrent.futures import ThreadPoolExecutor
-
         with ThreadPoolExecutor() as pool:
             parts = [
                 pool.submit(self._root, topology.suite),
                 pool.submit(self._repository, topology.suite),
-                pool.submit(self._images),
+                pool.submit(image.tiny, self.cache, self._say),
             ]
             for part in parts:
                 part.result()
@@ -230,8 +238,9 @@ class Lab:
     def _repository(self, suite: str) -> Path:
         return debian.repository(self.cache, suite, self._say)
 
-    def _images(self) -> Path:
-        return image.tiny(self.cache, self._say)
+    def _publish(self) -> None:
+        made = [image.tiny(self.cache, self._say), cloud_image.made(self.cache)]
+        image.publish([place for place in made if place], self._services().folder("images"), self.sums)
 
     # Looking and entering
 
@@ -265,6 +274,18 @@ class Lab:
         """Give the operator a family back."""
         self._hoster().restore(family)
 
+    def images(self) -> dict[str, dict[str, str]]:
+        """The guest images at images.example, by file name: `url` and `sha512`."""
+        self._made()
+        listed = (line.split() for line in self.sums.read_text().splitlines())
+        return {name: {"url": f"http://images.example/{name}", "sha512": sha512} for sha512, name in listed}
+
+    def make_cloud_image(self) -> None:
+        """Make the Debian guest with cloud-init, a minute's work once, and serve it beside the tiny one."""
+        with self._alone():
+            cloud_image.cloud(self.cache, self._say)
+            self._publish()
+
     def service(self, verb: str, *names: str) -> None:
         """`start` or `stop` services of the internet by name."""
         services = self._services()
@@ -291,12 +312,3 @@ class Lab:
             }
         found["up"] = known and found["server"] != "off" and all(found["services"].values())
         return found
-
-
-def console_say(started: float) -> Say:
-    """Progress lines on standard error, with the seconds since the verb began."""
-
-    def say(text: str) -> None:
-        print(f"lab: {time.monotonic() - started:5.1f} s  {text}", file=sys.stderr, flush=True)
-
-    return say

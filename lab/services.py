@@ -41,16 +41,19 @@ class Services:
         """Where a web service's files are; a symbolic link for what lies in the cache."""
         return self._state / "www" / name
 
-    def write(self, repository: Path, images: Path) -> None:
+    def write(self, repository: Path) -> None:
         """Make every service's folder and config."""
         for name, place in self._web().items():
             folder = self.folder(name)
-            if name in ("repository", "images"):
+            if name == "repository":
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 folder.unlink(missing_ok=True)
-                folder.symlink_to(repository if name == "repository" else images)
-            else:
-                folder.mkdir(parents=True, exist_ok=True)
+                folder.symlink_to(repository)
+                continue
+            if folder.is_symlink():
+                folder.unlink()
+            folder.mkdir(parents=True, exist_ok=True)
+            if name != "images":
                 (folder / "index.html").write_text(f"hello from {place.name}\n")
         (self._state / "dnsmasq.conf").write_text(dns_config(self._topology))
 

@@ -5,6 +5,7 @@ a lock, so that nobody ever sees half of one."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -63,4 +64,17 @@ def entry(cache: Path, kind: str, key: str, make: Callable[[Path], None], say: S
             shutil.rmtree(making, ignore_errors=True)
             raise
         making.rename(place)
+        say(f"made {kind}")
     return place
+
+
+def purge(cache: Path) -> None:
+    """Remove what this module makes in a cache, and the folder itself when nothing else is in it."""
+    for pattern in ("rootfs-*", "packages-*", "repository-*", "tiny-*", "cloud-*", "images-*"):
+        for place in cache.glob(pattern):
+            shutil.rmtree(place)
+    for pattern in (".making-*", "failed-*.log", ".lock-*"):
+        for path in cache.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with contextlib.suppress(OSError):
+        cache.rmdir()
