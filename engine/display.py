@@ -94,8 +94,14 @@ class Display:
     # Messages
 
     def say(self, severity: str, urn: str, message: str, raw: str = "") -> None:
-        """A message of the engine, the program (pulumi.log) or a provider. raw: the whole story, for the log file."""
+        """A message of the engine, the program (pulumi.log) or a provider. raw: the whole story, for the log file.
+
+        What is said of severity `progress` is shown while it happens, and not again at the end.
+        """
         if severity == "debug":
+            return
+        if severity == "progress":
+            self.line(f"    {self._whose(urn)}{message}")
             return
         text = clean_message(message)
         whole = raw or message

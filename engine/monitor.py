@@ -86,8 +86,8 @@ class Services(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.Engine
     # Engine
 
     async def Log(self, request: engine_pb2.LogRequest, context: object) -> empty_pb2.Empty:
-        if not request.ephemeral:
-            self._say(_SEVERITIES.get(request.severity, "info"), request.urn, request.message)
+        severity = "progress" if request.ephemeral else _SEVERITIES.get(request.severity, "info")
+        self._say(severity, request.urn, request.message)
         return empty_pb2.Empty()
 
     async def GetRootResource(self, request: object, context: object) -> engine_pb2.GetRootResourceResponse:
