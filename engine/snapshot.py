@@ -151,7 +151,8 @@ def without_dangling(resources: list[State]) -> list[State]:
             continue
         fixed = State(**vars(r))
         fixed.dependencies = [d for d in r.dependencies if d in there]
-        fixed.property_dependencies = {k: [d for d in v if d in there] for k, v in r.property_dependencies.items()}
+        left = {k: [d for d in v if d in there] for k, v in r.property_dependencies.items()}
+        fixed.property_dependencies = {k: v for k, v in left.items() if v}
         fixed.deleted_with = r.deleted_with if r.deleted_with in there else ""
         fixed.parent = r.parent if r.parent in there else ""
         out.append(fixed)
