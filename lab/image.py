@@ -57,6 +57,12 @@ def write_sums(place: Path, names: list[str]) -> None:
     (place / "SHA512SUMS").write_text("".join(lines))
 
 
+def listed(sums: Path) -> dict[str, dict[str, str]]:
+    """The images of a checksum list, by file name: `url` in the lab's internet, and `sha512`."""
+    lines = (line.split() for line in sums.read_text().splitlines())
+    return {name: {"url": f"http://images.example/{name}", "sha512": sha512} for sha512, name in lines}
+
+
 def publish(entries: list[Path], folder: Path, sums: Path) -> None:
     """Put the entries' images into the folder that images.example serves, and their checksums into one list."""
     text = "".join((place / "SHA512SUMS").read_text() for place in entries)

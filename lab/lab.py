@@ -22,7 +22,7 @@ from lab.server import Server
 from lab.services import Services
 from lab.store import Say
 from lab.system import Cgroup, in_netns, mounted, netns_exists, require, run
-from lab.topology import Topology, read_stack
+from lab.topology import Topology, read_stack, stack_path
 
 PROJECT = Path(__file__).resolve().parent.parent
 PLACES = wiring.PLACES
@@ -107,7 +107,7 @@ class Lab:
         of that measure keeps its server as it is; what is missing is repaired; another measure makes it anew.
 
         `suite` (bookworm, trixie) and `delivery` (routed, on-link) override what the stack says."""
-        stack = self._stack_file(like)
+        stack = stack_path(self.project, like)
         document = read_stack(stack)
         config = document["config"]
         topology = Topology.from_config(config, suite, delivery)
@@ -148,7 +148,7 @@ class Lab:
             server_.wait_ready()
             address = str(topology.ipv4.ip if topology.ipv4 else topology.main.address)
             self._say(f"up: ssh -F {os.path.relpath(self.state / 'ssh_config')} {address}")
-            if self.name != "lab":
+            if (self.name, stack.name) != ("lab", "Pulumi.lab.yaml"):
                 self._say(f"its stack's config for --config-file: {os.path.relpath(self.stack_file)}")
 
     def reset(self) -> None:
@@ -212,15 +212,6 @@ class Lab:
 
     # Parts of `up`
 
-    def _stack_file(self, like: str) -> Path:
-        path = Path(like)
-        if path.suffix in (".yaml", ".yml") or "/" in like:
-            return path.resolve()
-        path = self.project / "stacks" / f"Pulumi.{like}.yaml"
-        if not path.exists():
-            raise LabError(f"there is no stack {like!r}: {path.relative_to(self.project)} doesn't exist")
-        return path
-
     def _prepare(self, topology: Topology) -> None:
         """What comes from the cache, made side by side when it isn't there."""
         with ThreadPoolExecutor() as pool:
@@ -256,7 +247,8 @@ class Lab:
             enter = ["nsenter", f"--net=/run/netns/{self._names.of(where)}", "--", *argv]
             return subprocess.run(enter, input=input, capture_output=True, timeout=timeout, check=False)
         guest = self.topology.guest(where)
-        return in_netns(self._names.server, lambda: guests.run(guest, argv, input, timeout))
+        key = self.state / "id_ed25519"
+        return in_netns(self._names.server, lambda: guests.run(guest, argv, input, timeout, key))
 
     def inject_foreign_frame(self, mac: str = "52:54:00:ba:d0:01") -> None:
         """Send one frame from a MAC that isn't the server's out of its uplink, on purpose: it must be counted."""
@@ -277,8 +269,7 @@ class Lab:
     def images(self) -> dict[str, dict[str, str]]:
         """The guest images at images.example, by file name: `url` and `sha512`."""
         self._made()
-        listed = (line.split() for line in self.sums.read_text().splitlines())
-        return {name: {"url": f"http://images.example/{name}", "sha512": sha512} for sha512, name in listed}
+        return image.listed(self.sums)
 
     def make_cloud_image(self) -> None:
         """Make the Debian guest with cloud-init, a minute's work once, and serve it beside the tiny one."""

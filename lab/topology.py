@@ -148,6 +148,17 @@ class Topology:
         )
 
 
+def stack_path(project: Path, like: str) -> Path:
+    """The file of a stack that is named as in `up --like`: a file, or a name under the project's stacks/."""
+    path = Path(like)
+    if path.suffix in (".yaml", ".yml") or "/" in like:
+        return path.resolve()
+    path = project / "stacks" / f"Pulumi.{like}.yaml"
+    if not path.exists():
+        raise LabError(f"there is no stack {like!r}: {path.relative_to(project)} doesn't exist")
+    return path
+
+
 def read_stack(path: Path) -> dict[str, Any]:
     """The whole stack file. Raises LabError when it can't be read as a map with a `config:` map in it."""
     try:

@@ -11,8 +11,9 @@ import pytest
 from lab import system
 from lab.debian import host_sources
 from lab.errors import LabError
+from lab.cloud_image import partition
 from lab.image import archive
-from lab.store import entry
+from lab.store import entry, purge
 
 DEB822 = """\
 # the machine's own
@@ -92,6 +93,20 @@ def test_the_initrds_archive_has_the_newc_layout() -> None:
     assert b"TRAILER!!!" in made
     assert len(made) % 512 == 0
     assert archive(dict(reversed(TREE.items()))) == made
+
+
+def test_a_partition_entry_is_bootable_linux() -> None:
+    assert partition(2048, 4192256).hex() == "80feffff83feffff0008000000f83f00"
+
+
+def test_purging_a_cache_leaves_what_the_lab_did_not_make(tmp_path: Path) -> None:
+    for name in ("rootfs-trixie-1", "tiny-2", ".making-tiny-3", "mine"):
+        (tmp_path / name).mkdir()
+    purge(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    (tmp_path / "mine").rmdir()
+    purge(tmp_path)
+    assert not tmp_path.exists()
 
 
 def test_a_cache_entry_is_made_once_and_never_half(tmp_path: Path) -> None:
