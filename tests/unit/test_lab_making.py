@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lab import system
+from lab.cloud_image import partition
 from lab.debian import host_sources
 from lab.errors import LabError
-from lab.cloud_image import partition
 from lab.image import archive
 from lab.store import entry, purge
 
