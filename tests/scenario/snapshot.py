@@ -6,7 +6,9 @@ import json
 import re
 from typing import Any
 
-from tests.scenario.harness import Stack
+import settings
+from providers import packages
+from tests.scenario.harness import PROJECT, Stack
 
 LOOK = r"""
 import hashlib, json, os, re, shutil, stat, subprocess
@@ -24,10 +26,6 @@ for folder, folders, names in os.walk("/etc"):
         else:
             what = "folder"
         files[path] = f"{what} {stat.S_IMODE(status.st_mode):o} {status.st_uid}:{status.st_gid}"
-owned = {}
-for line in said("dpkg-query", "--search", "/etc/*").splitlines():
-    packages, _, path = line.rpartition(": ")
-    owned[path] = packages
 sysctls = {}
 for line in said("sysctl", "-a").splitlines():
     key, _, value = line.partition(" = ")
@@ -36,7 +34,6 @@ for line in said("sysctl", "-a").splitlines():
 kinds = "--type=service,socket,timer,path"
 print(json.dumps({
     "files": files,
-    "owned": owned,
     "packages": said("dpkg-query", "--show", "--showformat", "${Package}\n").split(),
     "enabled": said("systemctl", "list-unit-files", "--state=enabled,masked", "--no-legend", "--plain").splitlines(),
     "active": [l.split()[0] for l in said("systemctl", "list-units", kinds, "--state=active", "--no-legend", "--plain").splitlines()],
@@ -50,16 +47,11 @@ print(json.dumps({
 }))
 """
 
-MADE_BY_PACKAGES = (
-    r"/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?",  # the packages' own users
-    r"/etc/ld\.so\.cache",  # ldconfig, run by the packages' triggers
-    r"/etc/rc[0-6S]\.d.*",  # init scripts, which systemd doesn't use for units of that name
-    r"/etc/alternatives.*",  # update-alternatives
-    r"/etc/(ssl|ca-certificates|sasldb2|mailcap|apparmor\.d|logrotate\.d|libvirt|unbound|iproute2|default|init\.d).*",
-    r"/etc/systemd/system/.*\.wants",  # folders that enabling made; what is in them is compared as enabled units
-    r"/etc/machine-id|/etc/\.updated|/etc/\.pwd\.lock",  # systemd's own
+LEFT_BY_DISABLING = (
+    r"/etc/systemd/system/.*\.wants",  # folders that enabling a unit made
+    r"/etc/rc[0-6S]\.d/[KS]\d\d.*",  # links to init scripts: disabled they are K links, where installing makes S links
 )
-"""Files under /etc that installing a package makes without owning them: packages may stay."""
+"""What is in them is compared as enabled units."""
 
 FORGETFUL_UNITS = (r"(systemd-|user@|user-runtime-dir@|getty|apt-|dpkg-|logrotate|ldconfig|ifupdown-pre|session-)\S*",)
 """Units whose activity comes and goes by itself."""
@@ -71,17 +63,28 @@ def look(stack: Stack) -> dict[str, Any]:
     return found
 
 
-def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What `destroy` did not bring back, one a line; without what packages leave that may stay, stopped and disabled."""
+def install_alone(stack: Stack) -> dict[str, Any]:
+    """What the server is like when its packages are installed and nothing else is done; it is factory-fresh afterwards."""
+    wanted = packages.names(
+        settings.parse(stack.config, stack=stack.name, read_file=lambda name: (PROJECT / name).read_text())
+    )
+    stack.server("sh", "-c", "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y"
+                 f" --no-install-recommends install {' '.join(wanted)} >/dev/null 2>&1")  # fmt: skip
+    found = look(stack)
+    stack.lab.reset()
+    return found
+
+
+def differences(before: dict[str, Any], after: dict[str, Any], packaged: dict[str, Any]) -> list[str]:
+    """What was not brought back, one a line; without the files that installing packages changes, as packages may stay."""
     found = []
-    new = set(after["packages"]) - set(before["packages"])
     for path in sorted({*before["files"], *after["files"]}):
-        owners = {name.strip().partition(":")[0] for name in after["owned"].get(path, "").split(",")}
-        of_new_package = path not in before["files"] and (owners & new or is_any(path, MADE_BY_PACKAGES))
-        same_by_package = path in before["files"] and is_any(path, MADE_BY_PACKAGES[:4] + MADE_BY_PACKAGES[6:])
-        if before["files"].get(path) != after["files"].get(path) and not (of_new_package or same_by_package):
-            if is_any(path, MADE_BY_PACKAGES[5:6]):
-                continue
+        by_packages = packaged["files"].get(path) != before["files"].get(path)
+        if (
+            before["files"].get(path) != after["files"].get(path)
+            and not by_packages
+            and not is_any(path, LEFT_BY_DISABLING)
+        ):
             found.append(f"{path}: {before['files'].get(path)} -> {after['files'].get(path)}")
     for what in ("enabled", "active"):
         changed = set(before[what]) ^ set(after[what])
@@ -93,6 +96,12 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
         if before["sysctls"].get(key) != after["sysctls"].get(key):
             found.append(f"{key}: {before['sysctls'].get(key)} -> {after['sysctls'].get(key)}")
     return found
+
+
+def assert_brought_back(before: dict[str, Any], stack: Stack, packaged: dict[str, Any]) -> None:
+    """Fails the test with all that differs."""
+    found = differences(before, look(stack), packaged)
+    assert found == [], "\n".join(found)
 
 
 def is_any(name: str, patterns: tuple[str, ...]) -> bool:

@@ -144,15 +144,23 @@ def packages_of(units: Iterable[str]) -> dict[str, set[str]]:
 
 
 def enabled_units() -> list[str]:
-    """All unit files that are enabled."""
-    text = run(["systemctl", "list-unit-files", "--state=enabled", "--no-legend", "--plain", "--no-pager"]).out
-    generated = run(["systemctl", "list-unit-files", "--state=generated", "--no-legend", "--plain", "--no-pager"]).out
-    scripts = [line.split()[0] for line in generated.splitlines() if line.strip().split()[0].endswith(".service")]
-    return sorted({*[line.split()[0] for line in text.splitlines() if line.strip()], *scripts})
+    """All units that start at boot: enabled ones, and init scripts that systemd generates a unit for."""
+    return sorted({u for u, state in listed("list-unit-files") if state == "enabled"} | set(init_scripts()))
+
+
+def init_scripts() -> list[str]:
+    """Services that are generated from init scripts."""
+    return [u for u, state in listed("list-unit-files") if state == "generated" and u.endswith(".service")]
 
 
 def active_units() -> list[str]:
     """Services, sockets, timers and paths that are active."""
     kinds = "--type=service,socket,timer,path"
-    text = run(["systemctl", "list-units", kinds, "--state=active", "--no-legend", "--plain", "--no-pager"]).out
-    return sorted(line.split()[0] for line in text.splitlines() if line.strip())
+    return sorted(unit for unit, _ in listed("list-units", kinds, "--state=active"))
+
+
+def listed(*arguments: str) -> list[tuple[str, str]]:
+    """First and second column of what systemctl lists; it fails on some versions where there is nothing to list."""
+    text = run(["systemctl", *arguments, "--no-legend", "--plain", "--no-pager"], check=False).out
+    rows = [line.split() for line in text.splitlines()]
+    return [(row[0], row[1]) for row in rows if len(row) > 1]
