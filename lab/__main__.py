@@ -34,7 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     verb("reboot", "reboot the server from within")
     verb("cut-power", "pull the server's plug")
     verb("power-on", "boot a server that is off")
-    run = verb("exec", "run a command: exec server|router|internet|operator|GUEST -- CMD...")
+    run = verb(
+        "exec", "run a command: exec server|router|internet|operator|GUEST -- CMD... (a guest by name or address)"
+    )
     run.add_argument("where")
     verb("counters", "what the switch port has counted, as JSON")
     verb("inject-foreign-frame", "send one frame from a foreign MAC out of the server, on purpose")

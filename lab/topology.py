@@ -6,6 +6,7 @@ wire, and a mistake shared by both sides would be seen by neither.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,9 +97,12 @@ class Topology:
         return IPv6Address((0xFE80 << 112) | eui64(self.mac))
 
     def guest(self, name: str) -> Guest:
+        """A guest by its name in the stack as it was at `up`, or by its address."""
         for guest in self.guests:
-            if guest.name == name:
+            if name in (guest.name, str(guest.address)):
                 return guest
+        with contextlib.suppress(ValueError):
+            return Guest(name, "", IPv6Address(name))
         known = ", ".join(guest.name for guest in self.guests) or "none"
         raise LabError(f"the lab knows no guest {name!r}; its stack's guests are: {known}")
 
