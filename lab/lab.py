@@ -139,7 +139,7 @@ class Lab:
             self._services().start()
             access.write(self.state, self.name, self._names.operator, topology)
             rehearsal.write(self.stack_file, document, self.name, made["hostname"], topology)
-            if not mounted(server_.mount_source, "overlay"):
+            if not server_.has_disk():
                 server_.cut_power()
                 server_.install(self._root(topology.suite))
             if not server_.leader():

@@ -50,6 +50,14 @@ class Server:
         """The server's root file system, as this machine sees it."""
         return self._state / "disk"
 
+    @property
+    def _installed(self) -> Path:
+        return self._state / "installed"
+
+    def has_disk(self) -> bool:
+        """Whether the disk is there and was installed to its end."""
+        return self._installed.exists() and bool(mounted(self.mount_source, "overlay"))
+
     def install(self, root: Path) -> None:
         """A factory-fresh disk over the cached root file system `root`. The server must be off."""
         self.remove_disk()
@@ -70,6 +78,7 @@ class Server:
             path.write_text(file.text)
             path.chmod(file.mode)
             os.chown(path, path.parent.stat().st_uid, path.parent.stat().st_gid)
+        self._installed.touch()
 
     def _add_user(self, user: str) -> None:
         """The login of a hoster who gives no root: a sudoer whose password is `lab`."""
@@ -77,6 +86,7 @@ class Server:
         run(["chroot", str(self.disk), "chpasswd"], stdin=f"{user}:lab\n")
 
     def remove_disk(self) -> None:
+        self._installed.unlink(missing_ok=True)
         for place in mounted(self.mount_source):
             run(["umount", "--lazy", str(place)])
         for layer in ("upper", "work", "disk", "devices"):
@@ -87,6 +97,8 @@ class Server:
         """Start the power supply; `wait_ready` waits for the login."""
         if self._cgroup.alive("server"):
             return
+        if not self.has_disk():
+            raise LabError("the server's disk was left half made; `lab reset` makes it anew")
         devices = self._state / "devices"
         for place in mounted(self.mount_source, "tmpfs"):
             run(["umount", "--lazy", str(place)])

@@ -152,6 +152,16 @@ def test_up_mends_what_is_broken_and_leaves_the_rest(lab: Lab) -> None:
     assert server(lab, "cat /proc/sys/kernel/random/boot_id") == boot
 
 
+def test_a_disk_left_half_made_is_never_booted(lab: Lab) -> None:
+    lab.cut_power()
+    (lab.state / "installed").unlink()
+    (lab.state / "disk/etc/ssh/ssh_host_ed25519_key").unlink()
+    with pytest.raises(LabError, match="half made; `lab reset`"):
+        lab.power_on()
+    lab.up()
+    assert ssh(lab, ADDRESSES[0]).returncode == 0
+
+
 def test_a_lab_of_another_clone_is_not_touched(lab: Lab, tmp_path: Path) -> None:
     with pytest.raises(LabError, match=f"a lab named '{NAME}' belongs to"):
         Lab(NAME, project=tmp_path).down()
