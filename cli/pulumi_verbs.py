@@ -19,12 +19,15 @@ from pathlib import Path
 
 from cli.arguments import interactive
 from cli.credentials import refuse_plain
+from cli.pulumi_output import readable
 from engine import lock
 from engine.backend import Backend
 from engine.config import Project
+from engine.display import LogFile
 from engine.errors import EngineError, GivenUp
 from engine.report import loss_line
 
+_OPERATIONS = ("preview", "up", "refresh", "destroy")
 _QUESTION = {"up": "perform this update", "refresh": "perform this refresh", "destroy": "perform this destroy"}
 
 
@@ -32,7 +35,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     """Do a verb; pulumi's own exit status."""
     stack = args.stack or getattr(args, "name", None) or os.environ.get("PULUMI_STACK") or ""
     call = _Pulumi(args, root, stack.rsplit("/", 1)[-1] if args.verb != "outputs" else args.stack or "")
-    if args.verb in ("preview", "up", "refresh", "destroy"):
+    if args.verb in _OPERATIONS:
         return call.operate()
     if args.verb == "outputs":
         return call.run(["stack", "output", *([args.name] if args.name else []), "--json", *call.secrets()])
@@ -89,24 +92,33 @@ class _Pulumi:
     def run(self, argv: list[str], *, with_stack: bool = True, quiet: bool = False) -> int:
         """Run pulumi; Ctrl-C is its own business, and it ends when this process is killed."""
         options = ["--stack", self.stack] if with_stack and self.stack else []
-        if self.args.config_file and argv[0] in ("preview", "up", "refresh", "destroy", "config"):
+        if self.args.config_file and argv[0] in (*_OPERATIONS, "config"):
             options += ["--config-file", self.args.config_file]
         if self.args.color != "auto":
             options.append(f"--color={self.args.color}")
-        if not interactive(self.args):
+        if argv[0] in _OPERATIONS or not interactive(self.args):
             options.append("--non-interactive")
         end = argv.index("--") if "--" in argv else len(argv)
         command = ["pulumi", *argv[:end], *options, *argv[end:]]
+        filtered = argv[0] in _OPERATIONS and not self.args.json and not quiet
+        if filtered and self.args.color == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+            command.append("--color=always")
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            return subprocess.run(
+            with subprocess.Popen(
                 command,
                 cwd=self.root,
                 env=self.env,
-                check=False,
-                stdout=subprocess.DEVNULL if quiet else None,
+                stdout=subprocess.PIPE if filtered else subprocess.DEVNULL if quiet else None,
+                text=True,
+                errors="replace",
                 preexec_fn=_end_with_parent,
-            ).returncode
+            ) as process:
+                if process.stdout is not None:
+                    log = LogFile(self.root / ".pulumi" / "logs", self.stack)
+                    for line in readable((line.rstrip("\n") for line in process.stdout), log):
+                        print(line, flush=True)
+            return process.returncode
         finally:
             signal.signal(signal.SIGINT, before)
 

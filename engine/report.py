@@ -72,6 +72,7 @@ def tree(steps: Iterable[Step], preview: bool, coloured: bool) -> Iterator[str]:
             parent = final[parent].state.parent
     if not rows:
         return
+    rows = {urn: step for urn, step in final.items() if urn in rows}
     children: dict[str, list[str]] = {}
     for urn, step in rows.items():
         parent = step.state.parent

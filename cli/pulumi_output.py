@@ -1,0 +1,51 @@
+"""Pulumi's output without the tracebacks in it: a provider's whole traceback goes to the log file, its message stays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from engine.display import LogFile
+from engine.errors import clean_message
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_HEAD = "Traceback (most recent call last):"
+
+
+def readable(lines: Iterable[str], log: LogFile) -> Iterator[str]:
+    """The lines, each traceback replaced by its last words.
+
+    Pulumi shows one twice: in a line of its progress, which ends with the traceback's head, and as a block below
+    "Diagnostics:", whose lines are indented at least as far as its head.
+    """
+    block: list[str] = []
+    lead = ""
+    for line in lines:
+        text = _COLOUR.sub("", line)
+        if block:
+            indent = len(text) - len(text.lstrip())
+            if text.strip() and indent >= len(lead) and not text[len(lead) :].startswith(("error:", "warning:")):
+                block.append(text[len(lead) :])
+                continue
+            yield from _told(block, lead, log)
+            block = []
+        stripped = text.strip()
+        if stripped in (_HEAD, f"error: {_HEAD}"):
+            lead = text[: len(text) - len(text.lstrip())]
+            block = [_HEAD]
+        elif text.endswith(_HEAD):
+            yield line.replace(f"error: {_HEAD}", "failed").replace(_HEAD, "failed")
+        else:
+            yield line
+    if block:
+        yield from _told(block, lead, log)
+    if log.used:
+        yield f"the whole story: {log.path}"
+
+
+def _told(block: list[str], lead: str, log: LogFile) -> Iterator[str]:
+    whole = "\n".join(block)
+    log.write(whole)
+    first, *rest = clean_message(whole).splitlines()
+    yield f"{lead}error: {first}"
+    yield from (f"{lead}{line}" for line in rest)
