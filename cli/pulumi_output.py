@@ -20,6 +20,7 @@ def readable(lines: Iterable[str], log: LogFile) -> Iterator[str]:
     """
     block: list[str] = []
     lead = ""
+    running = "\0"  # how a line of progress begins that goes on with a traceback of the program
     for line in lines:
         text = _COLOUR.sub("", line)
         if block:
@@ -30,7 +31,11 @@ def readable(lines: Iterable[str], log: LogFile) -> Iterator[str]:
             yield from _told(block, lead, log)
             block = []
         stripped = text.strip()
-        if stripped in (_HEAD, f"error: {_HEAD}"):
+        if text.startswith(running):
+            continue
+        if text.endswith(f" running {_HEAD}"):
+            running = text.removesuffix(_HEAD)
+        elif stripped in (_HEAD, f"error: {_HEAD}"):
             lead = text[: len(text) - len(text.lstrip())]
             block = [_HEAD]
         elif text.endswith(_HEAD):
@@ -47,5 +52,9 @@ def _told(block: list[str], lead: str, log: LogFile) -> Iterator[str]:
     whole = "\n".join(block)
     log.write(whole)
     first, *rest = clean_message(whole).splitlines()
+    if first == "KeyboardInterrupt":
+        # Pulumi ends the program so when a step has failed.
+        yield f"{lead}the program was stopped"
+        return
     yield f"{lead}error: {first}"
     yield from (f"{lead}{line}" for line in rest)

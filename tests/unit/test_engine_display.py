@@ -150,6 +150,9 @@ def test_messages_name_their_resource(tmp_path: Path) -> None:
 
 
 OUTPUT = """\
+    pulumi:pulumi:Stack toy-dev running Traceback (most recent call last):
+    pulumi:pulumi:Stack toy-dev running   File "exec", line 232, in <module>
+    pulumi:pulumi:Stack toy-dev running KeyboardInterrupt
  ~  pulumi-python:dynamic/toy:File b **refreshing failed** [diff: -rendered]; error: Traceback (most recent call last):
 Diagnostics:
   pulumi-python:dynamic/toy:File (b):
@@ -162,6 +165,11 @@ Diagnostics:
     providers.host.HostError: no route to 192.0.2.10
       try again
     error: preview failed
+  pulumi:pulumi:Stack (toy-dev):
+    Traceback (most recent call last):
+      File "exec", line 232, in <module>
+        loop.run()
+    KeyboardInterrupt
 
 Resources:
     1 errored"""
@@ -176,6 +184,8 @@ def test_pulumi_s_tracebacks_are_told_by_their_last_words(tmp_path: Path) -> Non
         "    error: no route to 192.0.2.10",
         "      try again",
         "    error: preview failed",
+        "  pulumi:pulumi:Stack (toy-dev):",
+        "    the program was stopped",
         "",
         "Resources:",
         "    1 errored",
