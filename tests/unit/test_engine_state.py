@@ -266,12 +266,12 @@ def test_fields_that_are_not_kept_are_refused_by_name(field: str, said: str) -> 
 
 
 def test_a_field_from_the_future_is_refused() -> None:
-    with pytest.raises(EngineError, match="'tomorrow'.* is newer than the embedded engine"):
+    with pytest.raises(EngineError, match=r"'tomorrow'.* is newer than the embedded engine"):
         from_json({"urn": URN + "a", "type": "t", "custom": True, "tomorrow": 1}, crypter())
 
 
 def test_a_checkpoint_out_of_order_is_refused() -> None:
-    with pytest.raises(EngineError, match="the checkpoint is damaged: .*a comes before .*b"):
+    with pytest.raises(EngineError, match=r"the checkpoint is damaged: .*a comes before .*b"):
         checkpoints.verify([thing("a", "b"), thing("b")])
 
 
