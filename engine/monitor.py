@@ -193,8 +193,6 @@ class Services(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.Engine
             goal.retain_on_delete = parent.retain_on_delete
         if not goal.deleted_with:
             goal.deleted_with = parent.deleted_with
-        for name, seconds in parent.custom_timeouts.items():
-            goal.custom_timeouts.setdefault(name, seconds)
 
     async def _provider(self, goal: Goal | ReadGoal, request: object) -> str:
         package = urns.package_of(goal.type)
