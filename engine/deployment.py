@@ -66,7 +66,7 @@ class Deployment:
             parallel=parallel,
             deletes=self.planner.deletes,
         )
-        self._cut_off = {o.resource.urn for o in base.pending if o.type == "creating"}
+        self.planner.cut_off = {o.resource.urn for o in base.pending if o.type == "creating"}
         self._names = names
         self._flush = flush
         self._turn = asyncio.Lock()
@@ -103,8 +103,8 @@ class Deployment:
                 return self._refreshed(new, old)
             async with self._turn:
                 chain = await self.planner.plan(goal, new, old)
-            if urn in self._cut_off and any(s.op == "create" for s in chain):
-                self._cut_off.discard(urn)
+            if urn in self.planner.cut_off and any(s.op == "create" for s in chain):
+                self.planner.cut_off.discard(urn)
                 self.watcher.say("info", urn, "it was being made when the last run ended; it is made again")
         except EngineError as err:
             self.fail(urn, err)
@@ -186,7 +186,7 @@ class Deployment:
         await self.executor.settle()
         for error in self.planner.errors:
             self.watcher.say("error", getattr(error, "urn", ""), str(error))
-        for urn in sorted(self._cut_off) if program_ok else []:
+        for urn in sorted(self.planner.cut_off) if program_ok else []:
             self.watcher.say(
                 "warning",
                 urn,

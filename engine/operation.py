@@ -29,7 +29,6 @@ from engine.monitor import Services
 from engine.planner import Mode, Settings
 from engine.provider import Provider
 from engine.registry import Registry
-from engine.render import short_type
 from engine.spawn import end, spawn
 from engine.values import Props
 
@@ -177,7 +176,6 @@ class _Run:
             os._exit(130)
 
     async def go(self) -> None:
-        self._check_pending()
         if not self.options.preview:
             self.stack.config.ensure_salt()
             self.stack.backend.back_up(self.stack.project.name, self.stack.name)
@@ -208,16 +206,6 @@ class _Run:
                 await end(self._program)
             await self.deployment.registry.stop()
             await server.stop(0)
-
-    def _check_pending(self) -> None:
-        creating = [
-            short_type(o.resource.type) + " " + o.resource.name for o in self._base.pending if o.type == "creating"
-        ]
-        if creating and self.options.mode == "destroy":
-            raise EngineError(
-                f"{', '.join(creating)}: being made when the last run ended, so the state does not hold what is there of "
-                "it. Run `up`, which finishes it, before `destroy`; or forget it with `refresh --clear-pending-creates`"
-            )
 
     async def _run_program(self) -> bool:
         """Run the program to its end; whether it ended well."""

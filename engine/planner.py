@@ -60,6 +60,7 @@ class Planner:
         self.skipped: set[str] = set()
         self.pending_deletes: set[State] = set()
         self.to_delete: list[State] = []
+        self.cut_off: set[str] = set()  # being created when an earlier run ended
         self.refreshed: dict[State, State] = {}
         self._replace_keys: dict[str, list[str]] = {}
         self._seed = os.urandom(32)
@@ -128,12 +129,14 @@ class Planner:
         return await self._from_diff(goal, old, new, diff)
 
     def _plan_destroy(self, new: State, old: State | None, manages: bool) -> list[Step] | None:
-        if any(d in self.skipped for d in (*new.all_dependencies(), new.parent)) or (manages and old is None):
+        unmade = manages and old is None and new.urn not in self.cut_off
+        if unmade or any(d in self.skipped for d in (*new.all_dependencies(), new.parent)):
             self.skipped.add(new.urn)
             if old is not None:
                 new.outputs = old.outputs
             return [Step("same", old, new, skipped=True)]
         self.to_delete.append(new)
+        # What a kill left half made is made whole, so that there is something whose deletion takes it along.
         if not manages or old is None:
             return None
         self.operated.add(new.urn)

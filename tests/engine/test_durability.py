@@ -103,14 +103,19 @@ def test_what_was_done_before_the_kill_is_not_done_again(toy: Toy) -> None:
     assert "toy:File c: it was being made when the last run ended; it is made again" in said
 
 
-def test_destroy_does_not_forget_what_a_kill_left_half_made(toy: Toy) -> None:
+def test_destroy_takes_along_what_a_kill_left_half_made(toy: Toy) -> None:
+    """What was made on the host, but is not in the state, is made again (which adopts it) and then deleted."""
     toy.has(*THREE)
-    kill_at(toy, "create", "c", "after", "up")
-    refused = toy.run("destroy", "--yes", status=1).stderr
-    assert "toy:File c: being made when the last run ended" in refused
-    toy.up()
-    toy.run("destroy", "--yes")
+    kill_at(toy, "create", "b", "after", "up")
+    assert "b" in toy.host()
+    assert "b" not in toy.resources()
+    toy.calls()
+    done = toy.run("destroy", "--yes")
+    assert toy.calls() == ["create b", "delete b", "delete a"], "c was not being made yet"
+    assert "toy:File b: it was being made when the last run ended" in done.stdout
     assert toy.host() == {}
+    assert toy.resources() == {}
+    assert "pending_operations" not in toy.deployment()
 
 
 def test_a_cut_off_create_that_nobody_wants_any_more_is_said_until_it_is_cleared(toy: Toy) -> None:

@@ -238,6 +238,15 @@ def test_destroy_keeps_what_is_there_until_the_end_and_makes_nothing() -> None:
     assert [s.name for s in planner.to_delete] == ["a"]
 
 
+def test_destroy_makes_whole_what_a_kill_left_half_made() -> None:
+    names = Names("dev", "toy", {})
+    planner = Planner(Settings(mode="destroy"), names, [], Said())
+    planner.cut_off = {urn("a")}
+    new = planner.new_state(goal("a"), names.claim(TYPE, "a", ""), None, "")
+    assert shown(asyncio.run(planner.plan(goal("a"), new, None))) == ["create a"]
+    assert planner.to_delete == [new]
+
+
 def test_an_unknown_is_not_equal_to_anything() -> None:
     before = State("urn:pulumi:dev::toy::toy:Box::box", "toy:Box", False, inputs={"wide": 1})
     found, _ = planned([Goal("toy:Box", "box", False, {"wide": UNKNOWN})], [before])
