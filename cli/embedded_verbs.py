@@ -16,12 +16,15 @@ from engine.backend import Backend
 from engine.config import Project
 from engine.errors import EngineError
 from engine.operation import Stack
-from engine.values import Value, plain
+from engine.render import as_json
+from engine.values import Value
 
 
 def stack_name(args: argparse.Namespace, root: Path) -> str:
     """The stack that is meant. Raises EngineError when that is not clear."""
-    given = args.stack or getattr(args, "name", None) or os.environ.get("PULUMI_STACK")
+    # What `outputs` is given is an output's name, not a stack's.
+    named = getattr(args, "name", None) if args.verb != "outputs" else None
+    given = args.stack or named or os.environ.get("PULUMI_STACK")
     if given:
         return str(given).rsplit("/", 1)[-1]
     project = Project.load(root)
@@ -35,8 +38,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     """Do a verb; its exit status."""
     if args.verb == "stack":
         return _STACK[args.subverb](args, root)
-    name = (args.stack or os.environ.get("PULUMI_STACK")) if args.verb == "outputs" else None
-    stack = Stack.open(root, name or stack_name(_without_name(args), root), args.config_file)
+    stack = Stack.open(root, stack_name(args, root), args.config_file)
     if args.verb == "config":
         return config_verbs.run(args, stack)
     if args.verb == "outputs":
@@ -46,13 +48,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     return asyncio.run(operations.run(args, stack))
 
 
-def _without_name(args: argparse.Namespace) -> argparse.Namespace:
-    return argparse.Namespace(**{**vars(args), "name": None}) if args.verb == "outputs" else args
-
-
 def _outputs(args: argparse.Namespace, stack: Stack) -> int:
-    from engine.render import as_json
-
     outputs = stack.outputs()
     shown: Value = {k: as_json(v, show_secrets=args.show_secrets) for k, v in sorted(outputs.items())}
     if args.name:
@@ -163,6 +159,3 @@ def _import(args: argparse.Namespace, root: Path) -> int:
 
 
 _STACK = {"init": _init, "ls": _ls, "rm": _rm, "export": _export, "import": _import}
-
-
-__all__ = ["plain", "run", "stack_name"]
