@@ -62,7 +62,7 @@ async def run(args: argparse.Namespace, stack: Stack) -> int:
             if outcome.failed:
                 return _status(args, outcome, display)
             if not args.yes:
-                ask(args, f"Do you want to perform this {args.verb}?")
+                ask(args, f"Do you want to perform this {'update' if args.verb == 'up' else args.verb}?")
         outcome, display = await _once(args, stack, options, args.verb)
         if args.verb == "destroy" and args.remove and not outcome.failed:
             stack.backend.remove(stack.project.name, stack.name)
