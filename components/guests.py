@@ -1,4 +1,4 @@
-"""Images, guests, and one resource that waits for all guests at once."""
+"""libvirt, images, guests, and one resource that waits for all guests at once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pulumi
 
 from providers.guest import GuestMachine
 from providers.guests_ready import GuestsReady
+from providers.hypervisor import Hypervisor
 from providers.image import GuestImage
 from settings import Settings
 
@@ -15,6 +16,8 @@ class Guests(pulumi.ComponentResource):
 
     def __init__(self, name: str, settings: Settings, after: list[pulumi.Resource]) -> None:
         super().__init__("sixstead:Guests", name)
+        if settings.guests:
+            after = [*after, Hypervisor("hypervisor", pulumi.ResourceOptions(parent=self, depends_on=after))]
         child = pulumi.ResourceOptions(parent=self, depends_on=after)
         used = {guest.image.name for guest in settings.guests.values()}
         images = {n: GuestImage(image, child) for n, image in settings.images.items() if n in used}

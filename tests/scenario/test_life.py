@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.scenario.conftest import ENGINES
 from tests.scenario.harness import MAIL, WEB, Run, Stack, merged
 from tests.scenario.snapshot import assert_brought_back, install_alone, look
 
@@ -97,6 +98,17 @@ def test_a_refresh_finds_nothing_and_touches_no_file(stack: Stack) -> None:
     cost = stack.cost()
     assert [line for line in cost if line.startswith("connection")] == ["connection 192.0.2.10"]
     assert len([line for line in cost if line.startswith("exchange")]) <= 5
+
+
+if len(ENGINES) > 1:
+
+    def test_the_other_engine_shows_no_change_either(stack: Stack) -> None:
+        own = stack.engine
+        for engine in ENGINES:
+            stack.engine = engine
+            stack.preview("--expect-no-changes")
+            stack.up("--refresh", "--expect-no-changes")
+        stack.engine = own
 
 
 DRIFTS = {

@@ -1,4 +1,4 @@
-"""systemd units: `enabled, running`, `disabled, stopped`; `..., stale` says that it runs with an older configuration."""
+"""systemd units: `enabled, running`, `disabled, stopped`, or only `enabled`; `..., stale` says that it runs with an older configuration."""
 
 from __future__ import annotations
 
@@ -45,9 +45,12 @@ class Units:
     reads_files = True
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of the units; a unit that nobody has heard of is left out."""
-        shown = show(wanted)
-        return {u: value for u, p in shown.items() if (value := parse(p, stale(u))) is not None}
+        """The values of the units; a unit that nobody has heard of is left out.
+
+        Where only `enabled` is wanted, whether it runs is left out too.
+        """
+        values = {u: parse(p, stale(u)) for u, p in show(wanted).items()}
+        return {u: v if ", " in str(wanted[u]) else v.split(", ")[0] for u, v in values.items() if v is not None}
 
     def capture(self, items: Iterable[str]) -> dict[str, Any]:
         """Whether each is enabled and running now; one that came with our packages was neither before us."""
