@@ -152,12 +152,12 @@ class Session:
                 raise self.lost()
             content = json.dumps({"id": number, "op": operation, "args": arguments}).encode()
             self.exchanges += 1
-            errors.count("exchange", operation)
             try:
                 with self.sending:
                     self.channel.sendall(struct.pack(">I", len(content)) + content)
             except OSError:
                 raise self.lost() from None
+            errors.count("exchange", " ".join([operation, *arguments.get("entries", ()), *arguments.get("gone", ())]))
             try:
                 answer = box.get(timeout=timeout)
             except queue.Empty:
