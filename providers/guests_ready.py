@@ -50,8 +50,10 @@ class GuestsReady(HostResource, module="sixstead", name="GuestsReady"):
         guests: Iterable[Guest],
         *,
         kvm: bool,
-        timeout: int = TIMEOUT,
+        timeout: int | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         guests = list(guests)
+        # guests that start together share the server's processors: each may cost the others some time
+        timeout = timeout or TIMEOUT + 15 * len(guests)
         super().__init__(GuestsReadyProvider(), name, render(guests, kvm), params=params(guests, timeout), opts=opts)

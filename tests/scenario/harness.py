@@ -148,9 +148,9 @@ class Stack:
         (PROJECT / "stacks" / f"Pulumi.{self.name}.yaml").unlink(missing_ok=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def up(self, *arguments: str, check: bool = True) -> Run:
+    def up(self, *arguments: str, check: bool = True, timeout: float = 400) -> Run:
         """`up --yes`, without showing a preview first."""
-        return self.run("up", "--yes", "--skip-preview", *arguments, check=check)
+        return self.run("up", "--yes", "--skip-preview", *arguments, check=check, timeout=timeout)
 
     def preview(self, *arguments: str, check: bool = True) -> Run:
         """`preview`."""
