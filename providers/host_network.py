@@ -18,10 +18,13 @@ import pulumi
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from providers.host.agent.facets import State
-from providers.host.errors import ServerError
+from providers.host.errors import ServerError, log
 from providers.host.provider import HostProvider, Props, fingerprint, plain
 from providers.host.sessions import Host, tell
 from settings import Settings
+
+ROLL_BACK_SECONDS = 15
+"""How long the old connection may take to say that the change was undone; the server's own timer does it otherwise."""
 
 
 class HostNetworkProvider(HostProvider):
@@ -91,15 +94,24 @@ def confirm(host: Host, addresses: list[str], token: str) -> None:
                 raise ServerError(str(host.where), f"no new SSH connection to {address} after the change")
         host.confirm(addresses[-1], token)
     except ServerError as error:
-        undone = "the server undoes it by itself within a minute"
-        if host.session is not None and not host.session.broken:
-            host.session.request("roll_back", {}, 60)
-            undone = "it was undone"
+        undone = "it was undone" if undo(host) else "the server undoes it by itself within a minute"
         raise ServerError(
             str(host.where),
             f"the network change was not confirmed, so {undone}: {error.what}",
             "the server has its old network; correct the config and run `up` again",
         ) from None
+
+
+def undo(host: Host) -> bool:
+    """Ask the server to undo the change now, over the old connection, where that still works."""
+    if host.session is None or host.session.broken:
+        return False
+    try:
+        host.session.request("roll_back", {}, ROLL_BACK_SECONDS)
+    except ServerError as error:
+        log(f"{host.where}: the change could not be undone over the old connection: {error}")
+        return False
+    return True
 
 
 class HostNetwork(Resource, module="sixstead", name="HostNetwork"):

@@ -25,7 +25,7 @@ def render(settings: Settings) -> State:
         "links": {uplink.name: f"physical, {uplink.mac}, mtu {uplink.mtu}, up"},
         "sysctls": {f"net.ipv6.conf.{dotless(uplink.name)}.accept_ra": "0"},
         "addresses": {uplink.name: " ".join(addresses)},
-        "routes": dict.fromkeys(routes(uplink, prefixes), "present"),
+        "routes": routes(uplink, prefixes),
     }
 
 
@@ -34,17 +34,17 @@ def dotless(interface: str) -> str:
     return interface.replace(".", "/")
 
 
-def routes(uplink: Uplink, prefixes: list[Prefix]) -> list[str]:
+def routes(uplink: Uplink, prefixes: list[Prefix]) -> dict[str, str]:
     """To the gateways where they are outside our network, and the default routes through them."""
-    found = []
+    found = {}
     if uplink.ipv4:
         if uplink.ipv4.on_link:
-            found.append(f"{uplink.ipv4.gateway} dev {uplink.name}")
-        found.append(f"default via {uplink.ipv4.gateway} dev {uplink.name}")
+            found[f"{uplink.ipv4.gateway} dev {uplink.name}"] = "present"
+        found[f"IPv4 default dev {uplink.name}"] = f"via {uplink.ipv4.gateway}"
     for prefix in prefixes[:1]:
         if not prefix.gateway.is_link_local:
-            found.append(f"{prefix.gateway} dev {uplink.name}")
-        found.append(f"default via {prefix.gateway} dev {uplink.name}")
+            found[f"{prefix.gateway} dev {uplink.name}"] = "present"
+        found[f"IPv6 default dev {uplink.name}"] = f"via {prefix.gateway}"
     return found
 
 

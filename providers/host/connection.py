@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import logging
 import os
 import pathlib
 import re
@@ -19,6 +20,9 @@ import paramiko
 
 from . import errors
 from .errors import Unreachable
+
+logging.getLogger("paramiko").addHandler(logging.NullHandler())  # its words reach the owner as our errors
+logging.getLogger("paramiko").propagate = False
 
 CONNECT_TIMEOUT = 12
 """Seconds for the TCP connection, and again for the server's SSH banner."""
@@ -184,7 +188,10 @@ def handshake(transport: paramiko.Transport, where: Target) -> None:
         raise unreachable(where, str(error) or "the connection was closed before SSH began") from None
     except (OSError, EOFError) as error:
         raise unreachable(where, str(error) or "the connection was closed") from None
-    offered = transport.get_remote_server_key()
+    try:
+        offered = transport.get_remote_server_key()
+    except paramiko.SSHException:
+        raise unreachable(where, f"SSH did not begin within {CONNECT_TIMEOUT} s") from None
     if where.host_keys:
         pinned = [key.split()[1] for key in where.host_keys]
         if offered.get_base64() not in pinned:

@@ -74,7 +74,9 @@ def test_routes_read_as_ip_takes_them() -> None:
         {"dst": "192.0.2.1", "dev": "eth0", "scope": "link"},
         {"dst": "default", "nexthops": []},
     ]
-    assert parse_routes("-6", entries) == ["default via fe80::1 dev eth0", "192.0.2.1 dev eth0"]
+    assert parse_routes("IPv6", entries) == {"IPv6 default dev eth0": "via fe80::1", "192.0.2.1 dev eth0": "present"}
+    two = [{"dst": "default", "gateway": g, "dev": "eth0"} for g in ("192.0.2.1", "192.0.2.2")]
+    assert parse_routes("IPv4", two) == {"IPv4 default dev eth0": "via 192.0.2.1, via 192.0.2.2"}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 Values are short texts, as an owner would read them in a preview:
 links      `br-main`      -> `bridge, 52:54:00:1d:0c:01, mtu 1500, up` (`physical, ...` for a network card)
 addresses  `eth0`         -> `192.0.2.10/32 2001:db8:1::2/128`: all permanent addresses that are not link-local
-routes     `default via fe80::1 dev eth0` -> `present`
+routes     `IPv6 default dev eth0` -> `via fe80::1`
 proxies    `2001:db8:1::25 dev eth0`      -> `present`
 """
 
@@ -173,60 +173,86 @@ def address_commands(interface: str, now: list[str], wanted: list[str]) -> list[
 
 
 class Routes:
-    """Static routes, named as ip(8) takes them: `default via GATEWAY dev IF` or `PREFIX dev IF`."""
+    """Static routes of the main tables.
+
+    `IPv6 default dev eth0` -> `via fe80::1`: an interface's default route, whose gateway is the value, so that another
+    gateway replaces it and the old one comes back; `192.0.2.1 dev eth0` -> `present`: a gateway outside our network.
+    """
 
     keeps_edits = False
     reads_files = False
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """`present` for each route that the main tables hold."""
-        present = {
-            route for family in ("-4", "-6") for route in parse_routes(family, ip_json([family, "route", "show"]))
-        }
-        return {route: "present" for route in wanted if route in present}
+        """The values; both families are asked once each."""
+        present = present_routes()
+        return {route: present[route] for route in wanted if route in present}
 
     def capture(self, items: Iterable[str]) -> dict[str, Any]:
-        """For a default route, whichever default routes the interface has now; else presence."""
-        items = list(items)
-        present = self.observe(dict.fromkeys(items))
+        """The values."""
+        present = present_routes()
         return {route: present.get(route) for route in items}
 
     def apply(self, wanted: Mapping[str, Any], observed: Mapping[str, Any], context: Context) -> None:
-        """Routes to gateways first, then those through them; a default route replaces that of another gateway."""
-        for route in sorted(wanted, key=lambda r: r.startswith("default")):
-            family = route_family(route)
-            onlink = ["onlink"] if " via " in route and family == "-4" else []
-            if route.startswith("default"):
-                for other in parse_routes(family, ip_json([family, "route", "show", "default"])):
-                    if other != route and other.split(" dev ")[1] == route.split(" dev ")[1]:
-                        run(["ip", family, "route", "delete", *other.split()], check=False)
-            run(["ip", family, "route", "replace", *route.split(), *onlink])
+        """Routes to gateways first, then those through them."""
+        for route, value in sorted(wanted.items(), key=is_default):
+            put_route(route, value)
 
     def restore(self, captured: Mapping[str, Any], context: Context) -> None:
-        """Delete routes that were not there, add those that were."""
-        present = self.observe(captured)
-        for route, was in sorted(captured.items(), key=lambda r: r[0].startswith("default")):
-            family = route_family(route)
-            if was and route not in present:
-                onlink = ["onlink"] if " via " in route and family == "-4" else []
-                run(["ip", family, "route", "replace", *route.split(), *onlink], check=False)
-            elif not was and route in present:
-                run(["ip", family, "route", "delete", *route.split()], check=False)
+        """Put back those that were there, delete those that were not; a route that no longer fits the network is told."""
+        present = present_routes()
+        links = parse_links(ip_json(["-details", "link", "show"]))
+        for route, was in sorted(captured.items(), key=is_default):
+            if route.split(" dev ")[1] not in links or present.get(route) == was:
+                continue
+            try:
+                put_route(route, was)
+            except HostError as error:
+                context.notes.append(f"the route `{route} {was}` could not be put back: {error.what}")
 
 
-def route_family(route: str) -> str:
-    """The family of a route from its text."""
-    return "-6" if ":" in route.split(" dev ")[0] else "-4"
+def is_default(item: tuple[str, Any]) -> bool:
+    """Whether an item is a default route: these come last, as they need the others."""
+    return " default " in item[0]
 
 
-def parse_routes(family: str, entries: Iterable[Json]) -> list[str]:
-    """Route texts from `ip -json route show`."""
-    texts = []
+def put_route(route: str, value: str | None) -> None:
+    """Make one route so; None deletes it."""
+    target, _, interface = route.partition(" dev ")
+    if not is_default((route, value)):
+        family = family_of(target)
+        run(["ip", family, "route", "replace" if value else "delete", target, "dev", interface], check=bool(value))
+        return
+    family = "-6" if target.startswith("IPv6") else "-4"
+    via = (value or "").split()
+    if via:
+        run(["ip", family, "route", "replace", "default", *via[:2], "dev", interface, "onlink"])
+    for entry in ip_json([family, "route", "show", "default"]):
+        if entry.get("dev") == interface and entry.get("gateway") != (via[1] if via else None):
+            gateway = ["via", entry["gateway"]] if "gateway" in entry else []
+            run(["ip", family, "route", "delete", "default", *gateway, "dev", interface], check=False)
+
+
+def present_routes() -> dict[str, str]:
+    """All routes of both families."""
+    return {
+        **parse_routes("IPv4", ip_json(["-4", "route", "show"])),
+        **parse_routes("IPv6", ip_json(["-6", "route", "show"])),
+    }
+
+
+def parse_routes(family: str, entries: Iterable[Json]) -> dict[str, str]:
+    """Route items and values from `ip -json route show`."""
+    found: dict[str, str] = {}
     for entry in entries:
-        if "dev" in entry:
-            via = f" via {entry['gateway']}" if "gateway" in entry else ""
-            texts.append(f"{entry['dst']}{via} dev {entry['dev']}")
-    return texts
+        if "dev" not in entry:
+            continue
+        if entry["dst"] == "default":
+            item = f"{family} default dev {entry['dev']}"
+            via = f"via {entry['gateway']}" if "gateway" in entry else "without a gateway"
+            found[item] = f"{found[item]}, {via}" if item in found else via
+        elif "gateway" not in entry:
+            found[f"{entry['dst']} dev {entry['dev']}"] = "present"
+    return found
 
 
 class Proxies:
