@@ -55,8 +55,10 @@ def ssh(stack: Stack, **changes: Any) -> Iterator[None]:
     """The stack with other SSH settings, for a while."""
     right = stack.config["server"]
     stack.write(server=merged(right, ssh=merged(right["ssh"], **changes)))
-    yield
-    stack.write(server=right)
+    try:
+        yield
+    finally:
+        stack.write(server=right)
 
 
 def test_bad_settings_are_all_told_at_once_before_anything_is_touched(stack: Stack) -> None:
@@ -73,8 +75,10 @@ def test_bad_settings_are_all_told_at_once_before_anything_is_touched(stack: Sta
 
 def test_apt_repository_down(stack: Stack) -> None:
     stack.lab.service("stop", "repository")
-    done = refused(stack, *UP)
-    stack.lab.service("start", "repository")
+    try:
+        done = refused(stack, *UP)
+    finally:
+        stack.lab.service("start", "repository")
     assert "apt-get update failed" in done.text
     assert "check the server's package sources and its network" in done.text
 
