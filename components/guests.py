@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
+from components.stack import is_secret
 from providers.guest import GuestMachine
 from providers.guests_ready import GuestsReady
 from providers.hypervisor import Hypervisor
@@ -21,10 +22,12 @@ class Guests(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self, depends_on=after)
         used = {guest.image.name for guest in settings.guests.values()}
         images = {n: GuestImage(image, child) for n, image in settings.images.items() if n in used}
+        secret = is_secret("guests")  # then some guest's user-data is
         machines = [
             GuestMachine(
                 guest,
                 kvm=settings.server.kvm,
+                secret=secret,
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[*after, images[guest.image.name]]),
             )
             for guest in settings.guests.values()

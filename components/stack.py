@@ -25,6 +25,11 @@ def read_settings() -> Settings:
         raise pulumi.RunError(str(error)) from None
 
 
+def is_secret(section: str) -> bool:
+    """Whether anything in a section of the stack's config was set with --secret: Pulumi marks the section as a whole."""
+    return runtime_config.is_config_secret(f"{pulumi.get_project()}:{section}")
+
+
 def decoded(value: Any) -> Any:
     """Pulumi hands over structured config as JSON text."""
     try:

@@ -201,6 +201,26 @@ def test_a_changed_image_leaves_an_existing_disk_as_it_is(server: GuestServer, w
     server.up(web, previous=other)
 
 
+def test_an_older_kernel_image_goes_once_no_guest_boots_it(server: GuestServer, web: Guest) -> None:
+    boot = web.image.boot
+    assert boot
+    assert boot.initrd
+    content = (server.lab.state / "www/images/tiny-initrd").read_bytes() + bytes(512)
+    checksum = dataclasses.replace(boot.initrd.checksum, digest=server.publish("newer-initrd", content))
+    initrd = dataclasses.replace(boot.initrd, url="http://dual.example/newer-initrd", checksum=checksum)
+    newer = dataclasses.replace(
+        web, image=dataclasses.replace(web.image, boot=dataclasses.replace(boot, initrd=initrd))
+    )
+    notes = server.image_up(newer.image)
+    assert notes == [f"base image {image_path(boot.initrd)} stays: guest web still needs it"]
+    assert interruption(server.seen(web), server.wanted(newer)) == "restarts guest web"
+    server.up(newer, previous=web)
+    assert server.shell(f"ls {image_path(boot.initrd)} 2>/dev/null || true") == ""
+    server.ready(newer)
+    server.image_up()
+    server.up(web, previous=newer)
+
+
 def test_a_disk_goes_with_its_guest_where_the_config_says_so(server: GuestServer, web: Guest) -> None:
     temporary = dataclasses.replace(web, disk=Disk(64 * MIB, "delete"))
     server.up(temporary, previous=web)
@@ -282,51 +302,3 @@ def test_a_seed_changed_by_hand_shows_its_text(server: GuestServer, web: Guest) 
     server.up(web)
     assert server.seen(web)["seeds"][seed_path(web)] == texts
     assert server.shell(f"stat -c %a {seed_path(web)}") == "600"
-
-
-def test_silent_guests_are_named_with_the_end_of_their_consoles(server: GuestServer, web: Guest) -> None:
-    cut = "(sleep 1; ip link set eth0 down; printf 'last\\033[31m words\\007\\n' > /dev/ttyS0) > /dev/null 2>&1 &"
-    server.in_guest("web", cut)  # the answer to this has to leave the guest before its link goes down
-    try:
-        server.shell(f"while ping -6 -c 1 -W 1 {web.address}; do :; done")
-        with pytest.raises(ServerError) as caught:
-            server.ready(web, timeout=3)
-    finally:
-        server.shell("virsh destroy web")
-    words = str(caught.value)
-    assert f"guest web does not answer under {web.address} after 3 s; it runs" in words
-    assert "    last words?" in words
-
-
-def test_a_stopped_libvirt_hides_nothing_and_loses_nothing(server: GuestServer, web: Guest) -> None:
-    run = server.run_number()
-    server.shell("systemctl stop libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirtd.service")
-    state = server.state(web)
-    assert state.startswith("unknown: libvirt does not answer: ")
-    assert interruption(server.seen(web), server.wanted(web)) == ""
-    server.shell("systemctl start libvirtd.socket libvirtd.service")
-    server.up(web)
-    assert server.run_number() == run
-
-
-def test_guests_are_shut_down_side_by_side(server: GuestServer, web: Guest) -> None:
-    mail = server.guest("mail")
-    server.up(mail)
-    server.ready(web, mail)
-    state = {facet: {**items, **server.wanted(mail)[facet]} for facet, items in server.wanted(web).items()}
-    server.progress.clear()
-    arguments = {"gone": ["guest web", "guest mail"], "previous": [state], "params": {}}
-    notes = server.session.request("remove", arguments)["notes"]
-    assert sorted(notes) == [f"disk {disk_path(mail)} is kept", f"disk {disk_path(web)} is kept"]
-    assert server.progress[:2] == ["shutting down guest mail", "shutting down guest web"]
-
-
-def test_guests_come_back_with_the_server(server: GuestServer, web: Guest) -> None:
-    mark(server, "before-reboot")
-    server.lab.exec("server", ["tee", bridge.path_of(web.network)], input=bridge.interfaces(web.network).encode())
-    server.session.close()
-    server.lab.reboot()
-    server.session = server.connect()
-    # libvirt starts its guests after the login is there: its own answer is the event to wait for.
-    assert server.shell("systemctl start libvirtd.service; virsh domstate web") == "running"
-    assert server.seen(web) == server.wanted(web)

@@ -15,9 +15,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .domain_xml import canonical, interfaces_of, is_ours, read, redefinition, running_as, without_mark
+from .domain_xml import canonical, files_of, interfaces_of, is_ours, read, redefinition, running_as, without_mark
 from .facets import Context
 from .hypervisor import NoLibvirt, connection, is_defined, module
+from .images import BASE, release
 from .system import HostError, run
 
 SHUTDOWN_TIMEOUT = 60
@@ -65,12 +66,15 @@ class Domains:
                 if name in present:
                     refuse_foreign(name, definition(present[name]), value["xml"])
                 refuse_without_kvm(name, value["xml"])
+            before = {file for name in wanted if name in present for file in base_files(present[name])}
             for name, value in wanted.items():
                 present[name] = define(libvirt, present.get(name), value)
             restart = [present[name] for name, value in wanted.items() if must_restart(present[name], value["xml"])]
             stop(restart, "restarting guest {}", context)
             for name, value in wanted.items():
                 start(present[name], value["xml"], context)
+        for file in before:
+            release(file)
 
     def restore(self, captured: Mapping[str, Any], context: Context) -> None:
         """Shut guests down and undefine them; their disks are not touched here."""
@@ -81,8 +85,11 @@ class Domains:
             with connection() as libvirt:
                 domains = [domain for domain in libvirt.listAllDomains() if domain.name() in names]
                 stop(domains, "shutting down guest {}", context)
+                used = {file for domain in domains for file in base_files(domain)}
                 for domain in domains:
                     undefine(domain)
+            for file in used:
+                release(file)
         except NoLibvirt:
             if any(is_defined(name) for name in names):
                 raise
@@ -95,6 +102,11 @@ def definition(domain: Any) -> str:
     libvirt = module()
     flags = libvirt.VIR_DOMAIN_XML_SECURE
     return str(domain.XMLDesc(flags | libvirt.VIR_DOMAIN_XML_INACTIVE if domain.isPersistent() else flags))
+
+
+def base_files(domain: Any) -> list[str]:
+    """The base images that a domain boots: kept for its sake only, perhaps, as nobody else wants an older kernel."""
+    return [file for file in files_of(read(definition(domain))) if os.path.dirname(file) == BASE]
 
 
 def observe_domain(domain: Any, wanted: Value) -> Value:
