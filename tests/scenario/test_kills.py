@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -28,30 +28,37 @@ def stack(make_stack: Callable[..., Stack], engine: str) -> Stack:
 
 def kill_inside(stack: Stack, request: str, settled: Callable[[], bool], *arguments: str) -> None:
     """Start an up, kill it when the host has carried out this request and the provider has not heard of it."""
+    kill_inside_first(stack, {request: settled}, *arguments)
+
+
+def kill_inside_first(stack: Stack, requests: dict[str, Callable[[], bool]], *arguments: str) -> str:
+    """The same inside whichever of these requests is sent first; returns which it was."""
     stack.cost()
     process = stack.start(*(arguments or ("up", "--yes", "--skip-preview")), "--parallel", "1")
     try:
-        provider = sender(stack, request, process.poll)
+        provider, request = sender(stack, requests, process.poll)
         os.kill(provider, signal.SIGSTOP)
-        wait_until(settled, 120, f"the host did not carry out {request}")
+        wait_until(requests[request], 120, f"the host did not carry out {request}")
     finally:
         kill_group(process)
     if stack.engine == "pulumi":
         stack.run("cancel", "--yes")
+    return request
 
 
-def sender(stack: Stack, request: str, ended: Callable[[], int | None]) -> int:
-    """The process that sends this request, as soon as it has."""
+def sender(stack: Stack, requests: Iterable[str], ended: Callable[[], int | None]) -> tuple[int, str]:
+    """The process that sends one of these requests, as soon as it has, and which."""
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
         if stack.cost_file.exists():
             for line in stack.cost_file.read_text().splitlines():
                 pid, _, what = line.split(maxsplit=2)
-                if what.startswith(request):
-                    return int(pid)
-        assert ended() is None, f"the run ended before it sent {request}"
+                for request in requests:
+                    if what.startswith(request):
+                        return int(pid), request
+        assert ended() is None, f"the run ended before it sent any of {', '.join(requests)}"
         time.sleep(0.002)
-    raise AssertionError(f"no {request} was sent")
+    raise AssertionError(f"none of {', '.join(requests)} was sent")
 
 
 def in_manifest(stack: Stack, key: str) -> Callable[[], bool]:
@@ -91,19 +98,22 @@ def test_killed_while_the_network_change_is_applied_and_before_it_is_confirmed(s
     assert "host-network" not in names(stack)
 
 
-@pytest.mark.parametrize("key", [key for key in CREATES if key != "packages"])
-def test_killed_inside_the_create_of(stack: Stack, key: str) -> None:
-    kill_inside(stack, CREATES[key], in_manifest(stack, key))
-    assert key.split()[-1] not in names(stack) or key.startswith("guest ")
-    assert not any(r.get("id") == key for r in stack.deployment()["resources"])
-    if key == "guest web":
-        pids.update(processes(stack))
+def test_killed_inside_the_create_of_each_other_kind(stack: Stack) -> None:
+    left = {request: in_manifest(stack, key) for key, request in CREATES.items() if key != "packages"}
+    while left:
+        request = kill_inside_first(stack, left)
+        del left[request]
+        key = request.removeprefix("converge ")
+        assert not any(r.get("id") == key for r in stack.deployment()["resources"]), request
+        if key == "guest web":
+            pids.update(processes(stack))
 
 
 def test_the_next_up_finishes_with_nothing_lost_or_made_twice(stack: Stack) -> None:
     stack.up()
     assert sorted(set(names(stack))) == sorted(names(stack))
-    assert not stack.deployment().get("pending_operations")
+    # pulumi keeps them, with a warning, until `refresh --clear-pending-creates`
+    assert stack.engine == "pulumi" or not stack.deployment().get("pending_operations")
     answers_everything(stack)
     assert processes(stack) == pids
     assert stack.server("virsh", "-q", "list", "--all", "--name").split() == ["web"]
