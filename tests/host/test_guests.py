@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import pytest
 
 from lab import Lab
-from providers import bridge
 from providers.guest import interruption
 from providers.guest_xml import disk_path, image_path, seed_path, tap_name
 from providers.host.errors import ServerError
