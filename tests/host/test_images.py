@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ BASE = "/var/lib/libvirt/images/sixstead/base"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[GuestServer]:
-    lab = Lab("images")
+    lab = Lab(f"images{os.getpid()}")
     try:
         lab.up()
         lab.reset()
