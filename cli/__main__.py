@@ -52,10 +52,13 @@ def main(argv: list[str]) -> int:
         print(usage())
         return 0 if argv else 2
     name = argv[0]
-    # --engine may stand before the verb, too.
-    if name.startswith("--engine"):
+    # --engine may stand before the verb, too; the verbs' own parsers know it after theirs.
+    if name == "--engine" or name.startswith("--engine="):
         taken = 1 if "=" in name else 2
-        name, argv = (argv[taken], [argv[taken], *argv[:taken], *argv[taken + 1 :]]) if len(argv) > taken else ("", [])
+        engine, argv = argv[:taken], argv[taken:]
+        name = argv[0] if argv else ""
+        end = argv.index("--") if "--" in argv else len(argv)
+        argv = [*argv[:end], *engine, *argv[end:]]
     verb = VERBS.get(name)
     if verb is None:
         print(f"sixstead: no verb {name!r}\n\n{usage()}", file=sys.stderr)

@@ -5,16 +5,13 @@ Everything is virtio. The serial console is a pseudo terminal for `virsh console
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
 from providers.host.agent.answers import CONSOLES
 from providers.host.agent.domain_xml import OWNED
 from providers.host.agent.images import BASE, POOL
-from settings import Guest, ImageFile
-
-_IFNAMSIZ = 15
+from settings import Guest, ImageFile, tap_name
 
 
 def disk_path(guest: Guest) -> str:
@@ -30,17 +27,6 @@ def seed_path(guest: Guest) -> str:
 def image_path(file: ImageFile) -> str:
     """Where a base image lies: its name is its checksum."""
     return f"{BASE}/{file.checksum.algorithm}-{file.checksum.digest[:32]}"
-
-
-def tap_name(guest: str) -> str:
-    """The interface on the host that is a guest's end of its network, for firewalls and graphs: `v-web`.
-
-    A name that would be too long for the kernel is cut, and told apart by a hash.
-    """
-    name = f"v-{guest}"
-    if len(name) <= _IFNAMSIZ:
-        return name
-    return f"{name[:8]}-{hashlib.sha256(guest.encode()).hexdigest()[:6]}"
 
 
 def has_seed(guest: Guest) -> bool:

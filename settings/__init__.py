@@ -41,6 +41,7 @@ from settings.model import (
     bridge_mac,
     eui64,
     guest_mac,
+    tap_name,
 )
 from settings.networks import NETWORK, PREFIX, NetworkReader, read_prefix
 from settings.problems import Problem, SettingsError, suggestion
@@ -84,6 +85,7 @@ __all__ = [
     "fingerprint",
     "guest_mac",
     "parse",
+    "tap_name",
 ]
 
 NAMESPACE = "sixstead:"

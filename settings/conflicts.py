@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from settings.model import Guest, Nat64, Network, Prefix, Uplink, eui64, guest_mac
+from settings.model import Dns64, Guest, Nat64, Network, Prefix, Uplink, eui64, guest_mac, tap_name
 from settings.problems import Problem
 from settings.reader import Table
+
+_TRANSLATOR = re.compile(r"nat64(-\d+)?")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ def conflicts(draft: Draft) -> Iterator[Problem]:
     yield from _prefixes(draft)
     yield from _bridges(draft)
     yield from _translators(draft)
+    yield from _resolvers(draft)
     yield from _macs(draft)
     yield from _addresses(draft)
 
@@ -48,6 +52,16 @@ def _prefixes(draft: Draft) -> Iterator[Problem]:
 
 
 def _bridges(draft: Draft) -> Iterator[Problem]:
+    taken = {tap_name(guest.name): key for key, guest in draft.guests}
+    for key, network in draft.networks:
+        if _TRANSLATOR.fullmatch(network.bridge):
+            yield Problem(
+                f"{key}.bridge", f"{network.bridge} is a name of the translator's interface: take another one"
+            )
+        elif network.bridge in taken:
+            yield Problem(
+                f"{key}.bridge", f"{network.bridge} is the interface of {taken[network.bridge]}: take another one"
+            )
     names = {draft.uplink.name: "sixstead:uplink.name"} if draft.uplink else {}
     for key, network in draft.networks:
         first = names.setdefault(network.bridge, key)
@@ -100,6 +114,27 @@ def _translators(draft: Draft) -> Iterator[Problem]:
         if needed > room:
             yield Problem(
                 f"{key}.pool", f"{nat64.pool} has room for {room} guests, not for {needed}: take a larger one"
+            )
+
+
+def _resolvers(draft: Draft) -> Iterator[Problem]:
+    """One unbound answers all networks: its dns64-prefix and its forwarders hold for the whole of it."""
+    first: tuple[str, Dns64] | None = None
+    for network_key, network in draft.networks:
+        if network.dns64 is None:
+            continue
+        if first is None:
+            first = f"{network_key}.dns64", network.dns64
+        elif network.dns64.forward != first[1].forward:
+            yield Problem(
+                f"{network_key}.dns64.forward",
+                f"must be the same as {first[0]}.forward: one resolver answers all networks",
+            )
+        elif network.dns64.prefix != first[1].prefix:
+            yield Problem(
+                f"{network_key}.dns64",
+                f"would need AAAA records in {network.dns64.prefix}, those of {first[0]} are in {first[1].prefix}: one "
+                "resolver answers all networks, so give them the same nat64.prefix, or turn dns64 off in one of them",
             )
 
 

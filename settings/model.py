@@ -12,6 +12,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 WELL_KNOWN_NAT64 = IPv6Network("64:ff9b::/96")
 """The well-known prefix of RFC 6052, section 2.1."""
 
+IFNAMSIZ = 15
+"""The longest name of an interface, in characters (linux/if.h, less its final zero byte)."""
+
 
 @dataclass(frozen=True)
 class Hoster:
@@ -305,6 +308,17 @@ def guest_mac(name: str) -> str:
     It stays the same on whatever server the guest lives.
     """
     return "52:54:00:" + hashlib.sha256(f"sixstead guest {name}".encode()).digest()[:3].hex(":")
+
+
+def tap_name(guest: str) -> str:
+    """The interface on the host that is a guest's end of its network, for firewalls and graphs: `v-web`.
+
+    A name that would be too long for the kernel is cut, and told apart by a hash.
+    """
+    name = f"v-{guest}"
+    if len(name) <= IFNAMSIZ:
+        return name
+    return f"{name[:8]}-{hashlib.sha256(guest.encode()).hexdigest()[:6]}"
 
 
 def bridge_mac(network: str) -> str:

@@ -11,9 +11,9 @@ import pytest
 
 from lab import Lab
 from providers.guest import interruption
-from providers.guest_xml import disk_path, image_path, seed_path, tap_name
+from providers.guest_xml import disk_path, image_path, seed_path
 from providers.host.errors import ServerError
-from settings import Disk, Guest
+from settings import Disk, Guest, tap_name
 from tests.host.guest_server import GuestServer
 
 MIB = 2**20

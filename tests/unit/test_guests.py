@@ -14,13 +14,13 @@ import pytest
 from providers import guests_ready, image
 from providers.cloud_init import render_seed
 from providers.guest import data_loss, interruption, params, render, seeds, shrinking
-from providers.guest_xml import image_path, render_domain, tap_name
+from providers.guest_xml import image_path, render_domain
 from providers.host.agent import echo
 from providers.host.agent.answers import last_lines
 from providers.host.agent.domain_xml import OWNED, canonical, read, redefinition, running_as, without_mark
 from providers.host.agent.iso9660 import NotIso, read_files
 from providers.host.agent.qcow2 import parse_header, read_header, size_of, size_text
-from settings import Disk, Guest, Settings, parse
+from settings import Disk, Guest, Settings, parse, tap_name
 
 DOMAINS = Path(__file__).parent / "domains"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPKSU9QcHje/xHyVcwmei9v3Z+5WsONKOGuhu5jyyRb4"

@@ -193,8 +193,12 @@ FULL = changed(
     {
         "prefixes": {"b": {"prefix": "2001:db8:2::/64"}},
         "networks": {
-            "main": {"ra": {"rdnss": ["2001:db8::53"], "dnssl": ["example.net"]}, "nat64": {"pool": "192.168.9.0/24"}},
-            "b": {"nat64": {"prefix": "2001:db8:64::/96"}, "dns64": {"forward": ["2001:db8::53"]}},
+            "main": {
+                "ra": {"rdnss": ["2001:db8::53"], "dnssl": ["example.net"]},
+                "nat64": {"pool": "192.168.9.0/24"},
+                "dns64": {"forward": ["2001:db8::53"]},
+            },
+            "b": {"nat64": {"prefix": "2001:db8:64::/96"}, "dns64": False},
         },
         "guests": {
             "web": {
