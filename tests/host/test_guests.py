@@ -301,3 +301,18 @@ def test_a_seed_changed_by_hand_shows_its_text(server: GuestServer, web: Guest) 
     server.up(web)
     assert server.seen(web)["seeds"][seed_path(web)] == texts
     assert server.shell(f"stat -c %a {seed_path(web)}") == "600"
+
+
+def test_a_silent_guest_is_named_with_the_end_of_its_console(server: GuestServer, web: Guest) -> None:
+    silent = server.guest("mail", cmdline="panic=0 rdinit=/none")
+    server.up(silent)
+    try:
+        with pytest.raises(ServerError) as raised:
+            server.ready(web, silent, timeout=25)
+    finally:
+        server.shell("virsh destroy mail")
+        server.down(silent)
+    told = str(raised.value)
+    assert f"guest mail does not answer under {silent.address} after 25 s; it runs\nthe end of its console:\n" in told
+    assert "Kernel panic - not syncing" in told
+    assert "guest web" not in told
