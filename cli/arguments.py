@@ -56,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("cancel", parents=[common], help="remove a lock that nobody holds any more")
     verb.add_argument("name", nargs="?", help="the stack")
     verb.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    what = "who may talk to whom on the stack's server, and how often that was counted"
+    verb = verbs.add_parser("firewall", parents=[common], help=what, description=what)
+    verb.add_argument("-j", "--json", action="store_true", help="the counted rules as JSON")
     _stack_verbs(verbs.add_parser("stack", help="stacks: init, ls, rm, export, import"), common)
     _config_verbs(verbs.add_parser("config", help="a stack's config: set, get, rm", parents=[common]), common)
     return top

@@ -37,6 +37,11 @@ def main(argv: list[str]) -> int:
         engine = choose(args.engine)
         root = project_root(Path(args.cwd or ".").resolve())
         args.config_file = str(Path(args.config_file).absolute()) if args.config_file else None
+        if args.verb == "firewall":
+            from cli import firewall
+            from cli.embedded_verbs import stack_name
+
+            return firewall.run(args, root, stack_name(args, root))
         if engine == "pulumi":
             from cli import pulumi_verbs
 

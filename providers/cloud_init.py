@@ -33,7 +33,8 @@ def meta_data(guest: Guest) -> str:
 def network_config(guest: Guest) -> str:
     """Address and route by router advertisement; an address of its own choice stands beside the one that SLAAC makes.
 
-    It is static rather than a token, which only one of cloud-init's renderers knows.
+    It is static rather than a token, which only one of cloud-init's renderers knows; a /128, as no other address of the
+    prefix is on the guest's link.
     """
     lines = [
         "version: 2",
@@ -46,7 +47,7 @@ def network_config(guest: Guest) -> str:
     ]
     prefix = guest.network.prefix.prefix
     if guest.address != eui64(prefix, guest.mac):
-        lines.append(f'    addresses: ["{guest.address}/{prefix.prefixlen}"]')
+        lines.append(f'    addresses: ["{guest.address}/128"]')
     if guest.network.mtu != 1500:
         lines.append(f"    mtu: {guest.network.mtu}")
     return "\n".join([*lines, ""])

@@ -1,22 +1,28 @@
-"""The host's firewall: one nftables table of our own, for IPv4 and IPv6; no other table is touched. nft(8).
+"""The host's firewall: nftables tables of our own, for IPv4 and IPv6; no other table is touched. nft(8).
 
-Inbound to the server: SSH, what ICMP and ICMPv6 need (RFC 4890), the resolver for its guests; the rest is dropped.
-To guests: echo requests, errors, and the ports that their config opens. The NAT64 prefix is for guests only.
-What neither comes from nor goes to a network of ours passes: other tables decide. A member of the host network.
+Inbound to the server: SSH from outside, what ICMP and ICMPv6 need (RFC 4890), the resolver for its guests; the rest is
+dropped. To guests: echo requests, errors, the ports that their config opens to all, and from guest to guest what
+`sixstead:firewall` allows. The NAT64 prefix is for guests only. What neither comes from nor goes to a network of ours
+passes: other tables decide. What leaves a guest's port is `guest_ports`. A member of the host network.
+
+A rule with a comment is counted, and shown by `./sixstead firewall`; what follows on an accepted packet is not counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from providers.host.agent.facets import State
+from providers import guest_ports
+from providers.host.agent.facets import State, union
 from providers.host.provider import MemberProvider
 from providers.host.resource import HostResource
-from settings import Guest, PortRange, Settings
+from settings import FirewallRule, PortRange, Ports, Settings
 
 TABLE = "inet sixstead"
 PATH = "/etc/sixstead/firewall.nft"
 UNIT = "sixstead-firewall.service"
+COMMENT_LENGTH = 127
+"""What nft(8) takes; names and port lists may come to more."""
 UNIT_TEXT = f"""\
 [Unit]
 Description=Sixstead's firewall
@@ -31,8 +37,11 @@ Before=network-pre.target shutdown.target
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/usr/sbin/nft -f {PATH}
+ExecStart=/usr/sbin/nft -f {guest_ports.PATH}
 ExecReload=/usr/sbin/nft -f {PATH}
+ExecReload=/usr/sbin/nft -f {guest_ports.PATH}
 ExecStop=-/usr/sbin/nft delete table {TABLE}
+ExecStop=-/usr/sbin/nft delete table {guest_ports.TABLE}
 
 [Install]
 WantedBy=sysinit.target
@@ -40,12 +49,13 @@ WantedBy=sysinit.target
 
 
 def render(settings: Settings) -> State:
-    """The rules, the unit that loads them at boot, and the table as it must be in the kernel."""
-    return {
+    """The rules, the unit that loads them at boot, and the tables as they must be in the kernel."""
+    own: State = {
         "files": {PATH: rules(settings), f"/etc/systemd/system/{UNIT}": UNIT_TEXT},
         "nft": {TABLE: f"as in {PATH}"},
         "units": {UNIT: "enabled, running"},
     }
+    return union(own, guest_ports.render(settings))
 
 
 def names(interfaces: Iterable[str]) -> str:
@@ -89,13 +99,23 @@ def rules(settings: Settings) -> str:
         forward.append(f'iifname {names(bridges)} oifname "{uplink}" accept')
         forward.append(f"oifname {names(bridges)} icmpv6 type echo-request accept")
     for guest in settings.guests.values():
-        forward += opened(guest)
+        forward += opened(
+            f'oifname "{guest.network.bridge}" ip6 daddr {guest.address}', guest.open, f"all -> {guest.name}"
+        )
+    for rule in settings.firewall:
+        forward += allowed(settings, rule)
     if ours:
-        forward += [f"oifname {names(ours)} drop", f"iifname {names(ours)} drop"]
+        forward.append(f'iifname {names(ours)} oifname {names(ours)} counter drop comment "guest -> guest: the rest"')
+        forward.append(f'oifname {names(ours)} counter drop comment "all -> guests: the rest"')
+        forward.append(f'iifname {names(ours)} counter drop comment "guests -> elsewhere"')
     lines += chain("forward", "type filter hook forward priority filter; policy accept;", forward)
     if translators:
         masquerade = [f'ip saddr {nat64.pool} oifname "{uplink}" masquerade' for _, nat64 in translators]
         lines += chain("postrouting", "type nat hook postrouting priority srcnat; policy accept;", masquerade)
+    if bridges:
+        # guests have no way to each other but through the server, so it must not tell them of a shorter one
+        redirect = f"oifname {names(bridges)} icmpv6 type nd-redirect drop"
+        lines += chain("output", "type filter hook output priority filter; policy accept;", [redirect])
     return "# Written by Sixstead.\n" + "\n".join(lines) + "\n}\n"
 
 
@@ -112,20 +132,44 @@ def inbound(settings: Settings) -> list[str]:
         "icmp type { destination-unreachable, time-exceeded, parameter-problem, echo-request, echo-reply } accept",
         "ct state established,related accept",
         "ct state invalid drop",
-        f"tcp dport {settings.server.ssh.port} accept",
     ]
     for network in settings.networks.values():
         if network.dns64:
             who = f'iifname "{network.bridge}" ip6 saddr {{ {network.prefix.prefix}, fe80::/10 }}'
             found += [f"{who} udp dport 53 accept", f"{who} tcp dport 53 accept"]
+    if settings.networks:
+        inside = names(network.bridge for network in settings.networks.values())
+        found.append(f'iifname {inside} counter drop comment "guests -> server: the rest"')
+    found.append(f'tcp dport {settings.server.ssh.port} counter accept comment "all -> server: SSH"')
+    found.append('counter drop comment "all -> server: the rest"')
     return found
 
 
-def opened(guest: Guest) -> list[str]:
-    """The ports of a guest that anybody may reach."""
-    pairs = (("tcp", guest.open.tcp), ("udp", guest.open.udp))
-    where = f'oifname "{guest.network.bridge}" ip6 daddr {guest.address}'
-    return [f"{where} {protocol} dport {ports(ranges)} accept" for protocol, ranges in pairs if ranges]
+def opened(where: str, wanted: Ports, who: str) -> list[str]:
+    """Ports that may be reached, a rule for each protocol."""
+    pairs = (("tcp", wanted.tcp), ("udp", wanted.udp))
+    return [
+        f"{where} {protocol} dport {ports(ranges)} counter accept {comment(who, protocol, ranges)}"
+        for protocol, ranges in pairs
+        if ranges
+    ]
+
+
+def allowed(settings: Settings, rule: FirewallRule) -> list[str]:
+    """What one guest may reach at another."""
+    source, destination = settings.guests[rule.source], settings.guests[rule.destination]
+    own = ", ".join(str(a) for a in guest_ports.own(source) if not a.is_link_local)
+    where = (
+        f'iifname "{source.network.bridge}" oifname "{destination.network.bridge}"'
+        f" ip6 saddr {{ {own} }} ip6 daddr {destination.address}"
+    )
+    return opened(where, rule.ports, f"{rule.source} -> {rule.destination}")
+
+
+def comment(who: str, protocol: str, ranges: Iterable[PortRange]) -> str:
+    """`comment "all -> web: tcp 80, 443"`, cut where it is too long."""
+    text = f"{who}: {protocol} {', '.join(str(r) for r in ranges)}"
+    return f'comment "{text if len(text) <= COMMENT_LENGTH else text[: COMMENT_LENGTH - 3] + "..."}"'
 
 
 def chain(name: str, header: str, statements: Iterable[str]) -> list[str]:

@@ -20,7 +20,11 @@ def render(settings: Settings) -> State:
 
 
 def interface(network: Network) -> str:
-    """One interface's block; without guests a bridge has no carrier, which radvd is told to bear."""
+    """One interface's block; without guests a bridge has no carrier, which radvd is told to bear.
+
+    The prefix is not on-link (RFC 4861, section 4.6.2): guests send to each other through the server, whose firewall
+    decides.
+    """
     ra = network.ra
     lines = [
         f"interface {network.bridge}",
@@ -33,7 +37,7 @@ def interface(network: Network) -> str:
         *([f"\tAdvLinkMTU {network.mtu};"] if network.mtu != 1500 else []),
         f"\tprefix {network.prefix.prefix}",
         "\t{",
-        "\t\tAdvOnLink on;",
+        "\t\tAdvOnLink off;",
         "\t\tAdvAutonomous on;",
         "\t};",
     ]

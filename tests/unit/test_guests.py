@@ -208,7 +208,7 @@ ethernets:
     dhcp4: false
     dhcp6: false
     accept-ra: true
-    addresses: ["2001:db8:1::25/64"]
+    addresses: ["2001:db8:1::25/128"]
 """,
         "user-data": "#cloud-config\n{}\n",
     }

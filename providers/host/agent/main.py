@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
 
+from . import nft
 from .facets import Context, State, converge
 from .registry import make_registry
 from .system import STATE_DIR, HostError, Progress
@@ -47,6 +48,7 @@ class Agent:
             "network": self.network,
             "confirm": self.confirm,
             "roll_back": self.roll_back,
+            "counted": self.counted,
         }
 
     def serve(self) -> None:
@@ -139,6 +141,10 @@ class Agent:
         """The state of the given resources and, if asked, of all that the manifest names; in one answer."""
         wanted = {**(self.registry.owned() if args.get("all") else {}), **args.get("wanted", {})}
         return {"wanted": wanted, "observed": self.registry.observe_many(wanted)}
+
+    def counted(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """What the firewall counted."""
+        return {"rules": nft.counted(args["tables"])}
 
     def converge(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Bring one or more resources to the wanted state."""

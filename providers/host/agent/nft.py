@@ -7,6 +7,7 @@ the file into an empty network namespace and comparing nft(8)'s own listings of 
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -27,6 +28,31 @@ def loaded(table: str) -> str | None:
     """nft's listing of a table in the kernel; None where it is missing."""
     done = run(["nft", "-s", "list", "table", *table.split()], check=False)
     return done.out if done.code == 0 else None
+
+
+def counted(tables: Iterable[str]) -> list[dict[str, Any]]:
+    """The counted rules of tables that have a comment, in their order: chain, comment, verdict, packets, bytes."""
+    found = []
+    for table in tables:
+        done = run(["nft", "-j", "list", "table", *table.split()], check=False)
+        if done.code == 0:
+            found += parse_counted(json.loads(done.out))
+    return found
+
+
+def parse_counted(ruleset: dict[str, Any]) -> list[dict[str, Any]]:
+    """See counted; libnftables-json(5)."""
+    rules = []
+    for rule in (entry["rule"] for entry in ruleset["nftables"] if "rule" in entry):
+        expressions = {name: value for expression in rule["expr"] for name, value in expression.items()}
+        counter = expressions.get("counter")
+        if counter and rule.get("comment"):
+            verdict = "accept" if "accept" in expressions else "drop"
+            rules.append({
+                "chain": rule["chain"], "comment": rule["comment"], "verdict": verdict,
+                "packets": counter["packets"], "bytes": counter["bytes"],
+            })  # fmt: skip
+    return rules
 
 
 class Nft:
