@@ -11,6 +11,7 @@ import shlex
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ from . import bundle, errors
 from .connection import Target, open_transport
 from .errors import ServerError, Unreachable
 
+BEAT_SECONDS, SILENCE_SECONDS = 15, 90
+"""How often each side lets the other know that it is there, and how long the server may say nothing at all. A network
+change that nobody confirms is undone within that time, so a connection that only hung goes on."""
 START_TIMEOUT = 30
 """Seconds from the login to the agent's first answer."""
 
@@ -38,11 +42,13 @@ class Session:
         self.waiting: dict[int, queue.Queue[dict[str, Any] | None]] = {}
         self.sending = threading.Lock()
         self.broken = ""
+        self.heard = time.monotonic()
         try:
             self.channel = self.start_agent()
             self.reader = threading.Thread(target=self.read, daemon=True)
             self.reader.start()
             self.facts: dict[str, Any] = self.request("hello", {"operator": operator()}, START_TIMEOUT)
+            threading.Thread(target=self.beat, daemon=True).start()
         except BaseException:
             self.transport.close()
             raise
@@ -90,12 +96,35 @@ class Session:
             str(self.where), f"the agent on the server ended without an answer{last}", "run the command again"
         )
 
+    def beat(self) -> None:
+        """Say that this side is there; end a connection on which the other one says nothing."""
+        while not self.broken:
+            time.sleep(BEAT_SECONDS)
+            silent = time.monotonic() - self.heard
+            if silent > SILENCE_SECONDS:
+                self.broken = f"the server has said nothing for {silent:.0f} s"
+                self.transport.close()
+                return
+            try:
+                self.send({"id": 0, "op": "alive"})
+            except OSError:
+                return  # the reader finds out why
+
+    def send(self, frame: Mapping[str, Any]) -> None:
+        """One frame. Raises OSError where the connection is gone."""
+        content = json.dumps(frame).encode()
+        with self.sending:
+            self.channel.sendall(struct.pack(">I", len(content)) + content)
+
     def read(self) -> None:
         """Hand each frame to whoever waits for it, until the connection ends."""
         why = ""
         try:
             while (frame := self.frame()) is not None:
                 number = frame.get("id")
+                self.heard = time.monotonic()
+                if number == 0 and "ok" in frame:
+                    continue
                 if "progress" in frame:
                     self.progress(str(frame["progress"]))
                 elif isinstance(number, int) and number in self.waiting:
@@ -107,7 +136,7 @@ class Session:
             why = str(error)
         except OSError as error:
             why = f"the connection broke: {error}"
-        self.broken = why or "the connection was closed"
+        self.broken = self.broken or why or "the connection was closed"
         for box in list(self.waiting.values()):
             box.put(None)
 
@@ -150,11 +179,9 @@ class Session:
         try:
             if self.broken:
                 raise self.lost()
-            content = json.dumps({"id": number, "op": operation, "args": arguments}).encode()
             self.exchanges += 1
             try:
-                with self.sending:
-                    self.channel.sendall(struct.pack(">I", len(content)) + content)
+                self.send({"id": number, "op": operation, "args": arguments})
             except OSError:
                 raise self.lost() from None
             errors.count("exchange", " ".join([operation, *arguments.get("entries", ()), *arguments.get("gone", ())]))

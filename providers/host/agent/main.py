@@ -23,8 +23,11 @@ from .system import STATE_DIR, HostError, Progress
 from .transaction import Transaction
 
 LOCK = "/run/sixstead.lock"
-LOCK_WAIT = 60
+LOCK_WAIT = 100
 """Seconds that a writer waits for another one."""
+SILENCE = 75
+"""Seconds without a word from the operator's side, which speaks every 15 s, after which nobody is there any more: a frozen
+connection must not hold the lock until TCP gives up, which takes hours."""
 OF_ONE_GUEST = {"disks", "seeds", "domains"}
 """Facets whose items belong to one guest alone."""
 
@@ -40,8 +43,10 @@ class Agent:
         self.transaction = Transaction(self.registry, bundle)
         self.lock: int | None = None
         self.operator = "somebody"
+        self.heard, self.busy = time.monotonic(), 0
         self.operations: dict[str, Callable[[dict[str, Any], Progress], Any]] = {
             "hello": self.hello,
+            "alive": lambda args, progress: {},
             "observe": self.observe,
             "converge": self.converge,
             "remove": self.remove,
@@ -54,12 +59,22 @@ class Agent:
     def serve(self) -> None:
         """Serve until the other side closes; what is being done then is done to its end."""
         threads: list[threading.Thread] = []
+        threading.Thread(target=self.watch, daemon=True).start()
         while (frame := read_frame(self.source)) is not None:
+            self.heard = time.monotonic()
+            with self.sending:
+                self.busy += 1
             thread = threading.Thread(target=self.answer, args=(frame,))
             thread.start()
             threads = [t for t in threads if t.is_alive()] + [thread]
         for thread in threads:
             thread.join()
+
+    def watch(self) -> None:
+        """End this process, and with it the lock, when the operator's side has fallen silent and nothing is being done."""
+        while self.busy or time.monotonic() - self.heard < SILENCE:
+            time.sleep(1)
+        os._exit(0)
 
     def answer(self, frame: dict[str, Any]) -> None:
         """Carry out one request and send what came of it."""
@@ -80,6 +95,8 @@ class Agent:
             what = f"{type(error).__name__}: {error}"
             answer = {"error": {"what": what, "remedy": "", "trace": traceback.format_exc()}}
         self.send({"id": number, **answer})
+        with self.sending:
+            self.busy -= 1
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one frame; nobody may be there to read it any more."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from .facets import Context, Registry, State, shortfall, union
 from .probes import answering
-from .system import STATE_DIR, HostError, Progress, make_dirs, run, write_durably
+from .system import STATE_DIR, HostError, Progress, make_dirs, run, sync_directory, write_durably
 
 DIRECTORY = f"{STATE_DIR}/transaction"
 UNDO, SCRIPT = f"{DIRECTORY}/undo.json", f"{DIRECTORY}/restore.py"
@@ -76,7 +76,8 @@ class Transaction:
         touched = plan.touched(self.registry)
         undo = {name: self.registry.facets[name].capture(items) for name, items in touched.items()}
         token = secrets.token_hex(16)
-        self.arm({"token": token, "undo": undo, "entries": dict(entries), "gone": gone, "owned": owned})
+        record = {"token": token, "undo": undo, "entries": dict(entries), "gone": gone, "owned": owned}
+        self.arm(record)
         try:
             context.progress("applying the network change; it is undone unless it is confirmed")
             self.registry.carry_out(plan, context)
@@ -87,8 +88,10 @@ class Transaction:
             silent = answered_before - answering(answered_before, 8.0)
             if silent:
                 raise HostError(f"{', '.join(sorted(silent))} does not answer any more after the change")
+            if not self.armed():
+                raise HostError(f"the change took longer than {SECONDS} s, so its time to be confirmed was over")
         except Exception as error:
-            notes = self.restore(context.progress)
+            notes = self.restore(context.progress, record=record)
             what = error.what if isinstance(error, HostError) else f"{type(error).__name__}: {error}"
             told = f"; {'; '.join(notes)}" if notes else ""
             raise HostError(
@@ -136,10 +139,13 @@ class Transaction:
             progress("undoing a network change that nobody confirmed")
             self.restore(progress)
 
-    def restore(self, progress: Progress, at_boot: bool = False) -> list[str]:
-        """Undo the change; safe to be run any number of times and by anybody. Returns what the owner should know."""
+    def restore(self, progress: Progress, at_boot: bool = False, record: dict[str, Any] | None = None) -> list[str]:
+        """Undo the change; safe to be run any number of times and by anybody. Returns what the owner should know.
+
+        `record` is what was armed, for whoever made the change: the timer may have undone a part of it, and be gone.
+        """
         with exclusive():
-            record = self.record()
+            record = self.record() or record
             if record is None:
                 return []
             context = Context(progress)
@@ -180,6 +186,7 @@ class Transaction:
         """Nothing will be undone any more. The record goes first: what is left then does nothing."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(UNDO)
+            sync_directory(DIRECTORY)
         for path in (f"/etc/systemd/system/sysinit.target.wants/{BOOT_UNIT}", BOOT_UNIT_PATH):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
