@@ -34,7 +34,7 @@ class Server(pulumi.ComponentResource):
         member(Forwarding, ForwardingProvider, "forwarding", forwarding.render())
         member(UplinkMember, UplinkProvider, "uplink", uplink.render(settings))
         for network in settings.networks.values():
-            member(Bridge, BridgeProvider, f"bridge-{network.name}", bridge.render(network))
+            member(Bridge, BridgeProvider, f"bridge-{network.name}", bridge.render(settings, network))
         if any(prefix.on_link for prefix in settings.prefixes.values()):
             member(NdpProxy, NdpProxyProvider, "ndp-proxy", ndp_proxy.render(settings))
         member(Firewall, FirewallProvider, "firewall", firewall.render(settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab.keys import private_key, public_key
@@ -9,9 +10,11 @@ from lab.topology import Topology
 
 # What the hoster's image holds beside Debian's minimal set.
 PACKAGES = (
-    "systemd", "systemd-sysv", "dbus", "libpam-systemd", "udev", "openssh-server", "python3", "sudo", "ifupdown",
+    "systemd", "systemd-sysv", "dbus", "libpam-systemd", "udev", "openssh-server", "python3", "sudo",
     "ca-certificates", "curl", "iproute2", "iputils-ping", "procps", "kmod", "less", "nano", "gpgv", "netbase",
 )  # fmt: skip
+# What configures the network, by the stack's backend.
+BACKENDS = {"ifupdown": ("ifupdown",), "networkd": (), "netplan": ("netplan.io",)}
 # Units that can't do their work inside a container, or that would start work of their own in the middle of a test.
 MASKED = (
     "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service",
@@ -39,7 +42,7 @@ def files(lab: str, hostname: str, topology: Topology) -> list[File]:
         File("/etc/hostname", f"{hostname}\n"),
         File("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n\n::1 localhost ip6-localhost ip6-loopback\n"),
         File("/etc/resolv.conf", resolv),
-        File("/etc/network/interfaces", interfaces(topology)),
+        NETWORK[topology.backend](topology),
         File("/etc/apt/sources.list.d/debian.sources", sources(topology)),
         File("/etc/ssh/ssh_host_ed25519_key", private_key(lab, "host"), 0o600),
         File("/etc/ssh/ssh_host_ed25519_key.pub", public_key(lab, "host") + f" root@{hostname}\n"),
@@ -59,6 +62,42 @@ Suites: {topology.suite}
 Components: main
 Trusted: yes
 """
+
+
+def networkd(topology: Topology) -> File:
+    """A .network file as an owner without ifupdown writes it (systemd.network(5))."""
+    lines = ["[Match]", f"Name={topology.uplink}", "", "[Network]"]
+    if topology.ipv4:
+        lines.append(f"Address={topology.ipv4}")
+    lines.append(f"Address={topology.main.address}/{topology.main.network.prefixlen}")
+    for gateway in (topology.ipv4_gateway, topology.main.gateway):
+        lines += ["", "[Route]", f"Gateway={gateway}", "GatewayOnLink=yes"] if gateway else []
+    return File(f"/etc/systemd/network/10-{topology.uplink}.network", "\n".join(lines) + "\n")
+
+
+def netplan(topology: Topology) -> File:
+    """01-netcfg.yaml as installimage writes it (netplan(5))."""
+    addresses = ([str(topology.ipv4)] if topology.ipv4 else []) + [
+        f"{topology.main.address}/{topology.main.network.prefixlen}"
+    ]
+    ipv4 = [f"        - on-link: true\n          to: 0.0.0.0/0\n          via: {topology.ipv4_gateway}\n"]
+    text = (
+        "### installimage\nnetwork:\n  version: 2\n  renderer: networkd\n  ethernets:\n"
+        f"    {topology.uplink}:\n      addresses:\n"
+        + "".join(f"        - {address}\n" for address in addresses)
+        + "      routes:\n"
+        + "".join(ipv4 if topology.ipv4_gateway else [])
+        + f"        - on-link: true\n          to: default\n          via: {topology.main.gateway}\n"
+    )
+    return File("/etc/netplan/01-netcfg.yaml", text, 0o600)
+
+
+def ifupdown(topology: Topology) -> File:
+    """The main file."""
+    return File("/etc/network/interfaces", interfaces(topology))
+
+
+NETWORK: dict[str, Callable[[Topology], File]] = {"ifupdown": ifupdown, "networkd": networkd, "netplan": netplan}
 
 
 def interfaces(topology: Topology) -> str:

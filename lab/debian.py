@@ -167,15 +167,19 @@ def bootstrap(place: Path, suite: str, packages: Iterable[str], root: Path) -> N
     _logged(argv, place / f"debian-{suite}.log", f"Debian {suite} can't be made")
 
 
-def root_file_system(cache: Path, suite: str, say: Say) -> Path:
+def root_file_system(cache: Path, suite: str, backend: str, say: Say) -> Path:
     """The bare server's root file system, before any stack's files: `root` in the entry's folder."""
     sources = host_sources(suite)
+    packages = (*bare.PACKAGES, *bare.BACKENDS[backend])
 
     def make(place: Path) -> None:
-        bootstrap(place, suite, bare.PACKAGES, place / "root")
+        bootstrap(place, suite, packages, place / "root")
         _settle(place / "root")
+        if backend != "ifupdown":
+            enable = ["systemctl", f"--root={place / 'root'}", "--quiet", "enable", "systemd-networkd.service"]
+            subprocess.run(enable, check=True)
 
-    return entry(cache, f"rootfs-{suite}", digest(sources, *bare.PACKAGES, *bare.MASKED, "1"), make, say) / "root"
+    return entry(cache, f"rootfs-{suite}-{backend}", digest(sources, *packages, *bare.MASKED, "1"), make, say) / "root"
 
 
 def _settle(root: Path) -> None:
@@ -195,7 +199,7 @@ def _settle(root: Path) -> None:
 
 def repository(cache: Path, suite: str, say: Say) -> Path:
     """The document root of the lab's Debian repository: `debian/dists/SUITE` and `debian/pool`."""
-    debs = download(cache, suite, (*bare.PACKAGES, *REPOSITORY), say)
+    debs = download(cache, suite, (*bare.PACKAGES, *sum(bare.BACKENDS.values(), ()), *REPOSITORY), say)
 
     def make(place: Path) -> None:
         pool = place / "debian/pool"

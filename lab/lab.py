@@ -141,7 +141,7 @@ class Lab:
             rehearsal.write(self.stack_file, document, self.name, made["hostname"], topology)
             if not server_.has_disk():
                 server_.cut_power()
-                server_.install(self._root(topology.suite))
+                server_.install(self._root(topology))
             if not server_.leader():
                 server_.cut_power()
                 server_.power_on()
@@ -156,7 +156,7 @@ class Lab:
         with self._alone():
             server = self._server()
             server.cut_power()
-            server.install(self._root(self.topology.suite))
+            server.install(self._root(self.topology))
             server.power_on()
             server.wait_ready()
 
@@ -216,15 +216,15 @@ class Lab:
         """What comes from the cache, made side by side when it isn't there."""
         with ThreadPoolExecutor() as pool:
             parts = [
-                pool.submit(self._root, topology.suite),
+                pool.submit(self._root, topology),
                 pool.submit(self._repository, topology.suite),
                 pool.submit(image.tiny, self.cache, self._say),
             ]
             for part in parts:
                 part.result()
 
-    def _root(self, suite: str) -> Path:
-        return debian.root_file_system(self.cache, suite, self._say)
+    def _root(self, topology: Topology) -> Path:
+        return debian.root_file_system(self.cache, topology.suite, topology.backend, self._say)
 
     def _repository(self, suite: str) -> Path:
         return debian.repository(self.cache, suite, self._say)
@@ -243,12 +243,17 @@ class Lab:
         if where == "server":
             return self._server().exec(argv, input, timeout)
         if where in PLACES:
-            self._made()
-            enter = ["nsenter", f"--net=/run/netns/{self._names.of(where)}", "--", *argv]
-            return subprocess.run(enter, input=input, capture_output=True, timeout=timeout, check=False)
+            return subprocess.run(
+                [*self.entering(where), *argv], input=input, capture_output=True, timeout=timeout, check=False
+            )
         guest = self.topology.guest(where)
         key = self.state / "id_ed25519"
         return in_netns(self._names.server, lambda: guests.run(guest, argv, input, timeout, key))
+
+    def entering(self, where: str) -> list[str]:
+        """What to put before a command to run it in the namespace of the `router`, the `internet` or the `operator`."""
+        self._made()
+        return ["nsenter", f"--net=/run/netns/{self._names.of(where)}", "--"]
 
     def inject_foreign_frame(self, mac: str = "52:54:00:ba:d0:01") -> None:
         """Send one frame from a MAC that isn't the server's out of its uplink, on purpose: it must be counted."""

@@ -28,7 +28,7 @@ from lab.errors import LabError
 from lab.plan import Internet
 
 SUITES = {"debian-12": "bookworm", "debian-13": "trixie"}
-BACKENDS = ("ifupdown",)
+BACKENDS = ("ifupdown", "networkd", "netplan")
 DELIVERIES = ("routed", "on-link")
 # How each hoster delivers a server's prefix when the stack doesn't say.
 _HOSTER_DELIVERY = {"hetzner": "routed"}

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address
 
-from providers.host.agent.facets import State
+from providers.backends import backend_of
+from providers.host.agent.facets import State, union
 from providers.host.provider import MemberProvider
 from providers.host.resource import HostResource
-from providers.uplink import HEADER, dotless
+from providers.uplink import dotless
 from settings import Settings
-
-PATH = "/etc/network/interfaces.d/sixstead-ndp-proxy"
 
 
 def addresses(settings: Settings) -> list[IPv6Address]:
@@ -29,14 +28,8 @@ def render(settings: Settings) -> State:
     uplink = settings.uplink.name
     entries = [f"{address} dev {uplink}" for address in addresses(settings)]
     key = f"net.ipv6.conf.{dotless(uplink)}.proxy_ndp"
-    setting = f"net/ipv6/conf/{uplink}/proxy_ndp=1"
-    lines = [f"iface {uplink} inet6 manual", f"    up sysctl -q -w {setting}"]
-    lines += [f"    up ip -6 neighbour replace proxy {entry}" for entry in entries]
-    return {
-        "files": {PATH: HEADER + "\n".join(lines) + "\n"},
-        "sysctls": {key: "1"},
-        "proxies": dict.fromkeys(entries, "present"),
-    }
+    now: State = {"sysctls": {key: "1"}, "proxies": dict.fromkeys(entries, "present")}
+    return union(backend_of(settings).ndp_proxy(settings.uplink, addresses(settings)), now)
 
 
 class NdpProxyProvider(MemberProvider):

@@ -1,4 +1,4 @@
-"""The interface to the hoster: /etc/network/interfaces, its addresses and routes. interfaces(5), ip(8).
+"""The interface to the hoster: its addresses and routes, now and at boot. ip(8); the files are the backend's.
 
 The server's IPv6 address is a /128 here, as the /64 is behind the guest bridge (the routed design). The link-local
 address stays the EUI-64 one of the network card: hosters route the /64 to it. A member of the host network.
@@ -6,13 +6,11 @@ address stays the EUI-64 one of the network card: hosters route the /64 to it. A
 
 from __future__ import annotations
 
-from providers.host.agent.facets import State
+from providers.backends import backend_of
+from providers.host.agent.facets import State, union
 from providers.host.provider import MemberProvider
 from providers.host.resource import HostResource
 from settings import Prefix, Settings, Uplink
-
-PATH = "/etc/network/interfaces"
-HEADER = "# Written by Sixstead: `preview --refresh --diff` shows edits, `up --refresh` undoes them.\n"
 
 
 def render(settings: Settings) -> State:
@@ -20,13 +18,13 @@ def render(settings: Settings) -> State:
     uplink, prefixes = settings.uplink, list(settings.prefixes.values())
     addresses = [str(uplink.ipv4.address)] if uplink.ipv4 else []
     addresses += [f"{prefix.address}/128" for prefix in sorted(prefixes, key=lambda p: int(p.address))]
-    return {
-        "files": {PATH: interfaces(uplink, prefixes)},
+    now: State = {
         "links": {uplink.name: f"physical, {uplink.mac}, mtu {uplink.mtu}, up"},
         "sysctls": {f"net.ipv6.conf.{dotless(uplink.name)}.accept_ra": "0"},
         "addresses": {uplink.name: " ".join(addresses)},
         "routes": routes(uplink, prefixes),
     }
+    return union(backend_of(settings).uplink(settings), now)
 
 
 def dotless(interface: str) -> str:
@@ -46,28 +44,6 @@ def routes(uplink: Uplink, prefixes: list[Prefix]) -> dict[str, str]:
             found[f"{prefix.gateway} dev {uplink.name}"] = "present"
         found[f"IPv6 default dev {uplink.name}"] = f"via {prefix.gateway}"
     return found
-
-
-def interfaces(uplink: Uplink, prefixes: list[Prefix]) -> str:
-    """The whole of /etc/network/interfaces."""
-    lines = [HEADER + "source /etc/network/interfaces.d/*", "", "auto lo", "iface lo inet loopback", ""]
-    lines.append(f"auto {uplink.name}")
-    mtu = [f"    mtu {uplink.mtu}"] if uplink.mtu != 1500 else []
-    if uplink.ipv4:
-        lines += [f"iface {uplink.name} inet static", f"    address {uplink.ipv4.address}"]
-        if uplink.ipv4.on_link:
-            lines.append(f"    pointopoint {uplink.ipv4.gateway}")
-        lines += [f"    gateway {uplink.ipv4.gateway}", *mtu, ""]
-    for number, prefix in enumerate(prefixes):
-        lines += [f"iface {uplink.name} inet6 static", f"    address {prefix.address}/128", "    accept_ra 0"]
-        lines += ["    dad-attempts 0"]
-        if number == 0 and prefix.gateway.is_link_local:
-            lines.append(f"    gateway {prefix.gateway}")
-        elif number == 0:
-            lines.append(f"    up ip -6 route replace {prefix.gateway} dev {uplink.name}")
-            lines.append(f"    up ip -6 route replace default via {prefix.gateway} dev {uplink.name}")
-        lines.append("")
-    return "\n".join(lines)
 
 
 class UplinkProvider(MemberProvider):

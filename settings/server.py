@@ -19,7 +19,7 @@ def read_server(node: Node, stack: str) -> Server:
     ssh = fields.required("ssh", read_ssh, "how to log in, {host: 192.0.2.10, host_key: ssh-ed25519 AAAA...}")
     hoster = fields.optional("hoster", read_hoster, HOSTERS["generic"])
     system = fields.required("os", read_system, f"the server's distribution, {' or '.join(SYSTEMS)}")
-    backend = fields.optional("backend", choice("ifupdown", later=("networkd", "netplan")), "ifupdown")
+    backend = fields.optional("backend", choice("ifupdown", "networkd", "netplan"), "ifupdown")
     kvm = fields.optional("kvm", boolean, True)
     fields.close()
     return Server(name, ssh, hoster, system, backend, kvm)

@@ -71,13 +71,14 @@ class Host:
 
     def check_expected(self, session: Session) -> None:
         """Raises ServerError where the stack's config was written for another system."""
-        wanted, found = self.expected.get("os"), session.facts["os"]
-        if wanted and wanted != found:
-            raise ServerError(
-                str(self.where),
-                f"the stack's config says {wanted}, the server runs {found}; nothing was changed",
-                "correct `sixstead:server.os`",
-            )
+        for name, verb in (("os", "runs"), ("backend", "uses")):
+            wanted, found = self.expected.get(name), session.facts[name]
+            if wanted and wanted != found:
+                raise ServerError(
+                    str(self.where),
+                    f"the stack's config says {wanted}, the server {verb} {found}; nothing was changed",
+                    f"correct `sixstead:server.{name}`",
+                )
 
     def answers_at(self, address: str) -> bool:
         """Whether a new SSH connection to this address gets through the host key check and the login."""

@@ -50,7 +50,7 @@ def test_an_unknown_guest_is_named_with_those_that_are_known() -> None:
         ({"prefixes": {}}, "sixstead:prefixes"),
         ({"prefixes": {"main": {"prefix": "nonsense"}}}, "sixstead:prefixes.main"),
         ({"prefixes": {"main": {"prefix": "2001:db8:1::/64", "delivery": "by mail"}}}, "routed or on-link"),
-        ({"server": {"backend": "netplan"}}, "sixstead:server.backend"),
+        ({"server": {"backend": "wicked"}}, "sixstead:server.backend"),
         ({"server": {"os": "debian-11"}}, "sixstead:server.os"),
         ({"uplink": {"mac": "52:54:00:aa:00:01", "ipv4": {"address": "here"}}}, "sixstead:uplink.ipv4"),
     ],

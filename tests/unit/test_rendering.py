@@ -22,7 +22,7 @@ CASES = sorted(path for path in (Path(__file__).parent / "golden").iterdir() if 
 def everything(settings: Settings) -> State:
     """What all resources of a server but its guests want."""
     states = [forwarding.render(), uplink.render(settings), firewall.render(settings), ndp_proxy.render(settings)]
-    states += [bridge.render(network) for network in settings.networks.values()]
+    states += [bridge.render(settings, network) for network in settings.networks.values()]
     states += [router_advertisement.render(settings)]
     states += [nat64.render(settings)] if settings.nat64_gateways else []
     states += [dns64.render(settings)] if dns64.networks(settings) else []

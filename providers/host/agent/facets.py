@@ -7,7 +7,7 @@ manifest names an item before it is changed, so that whoever comes after a kill 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,6 +27,10 @@ class Context:
     """How, never what: URLs to download from, `on_change` of units, time limits. A change in these alone is no change."""
     notes: list[str] = field(default_factory=list)
     """What the owner should read although nothing failed: edits that were kept, things left in place."""
+    reload: set[str] = field(default_factory=set)
+    """Whose files were written: the daemons that must read them once all is done, see reload.py."""
+    at_boot: bool = False
+    """Nothing runs yet: daemons will read their files when they start."""
 
 
 class Facet(Protocol):
@@ -57,9 +61,15 @@ class Facet(Protocol):
 class Registry:
     """The facets in the order in which they are applied; things are taken away in the reverse order."""
 
-    def __init__(self, facets: Mapping[str, Facet], first_to_go: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        facets: Mapping[str, Facet],
+        first_to_go: Iterable[str] = (),
+        afterwards: Callable[[Context], None] = lambda context: None,
+    ) -> None:
         self.facets = dict(facets)
         self.first_to_go = tuple(first_to_go)
+        self.afterwards = afterwards
         self.manifest = Records(f"{STATE_DIR}/manifest")
 
     def before(self, facet: str) -> Records:
@@ -137,6 +147,7 @@ class Registry:
                 self.facets[name].apply(plan.differing[name], plan.observed.get(name, {}), context)
         late = {name: items for name, items in plan.left.items() if name not in self.first_to_go}
         self.give_back(late, plan.observed, context)
+        self.afterwards(context)
 
     def give_back(self, state: State, observed: State, context: Context) -> None:
         """Restore the before-state of items; an edit that somebody made since is kept, and noted."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .facets import Context
+from .reload import wrote
 from .system import HostError, make_dirs, owner_of, refuse_links, sync_directory, write_durably
 
 DEFAULT_MODE, DEFAULT_OWNER = "0644", "root:root"
@@ -45,11 +46,13 @@ class Files:
             if os.path.isdir(path) and not os.path.islink(path):
                 raise HostError(f"{path} is a directory where a file must be", f"move {path} away")
             write_durably(path, full["text"].encode(), int(full["mode"], 8), full["owner"])
+            wrote(path, context)
 
     def restore(self, captured: Mapping[str, Any], context: Context) -> None:
         """Write the old content back, or remove the file and the directories that were made for it."""
         for path, was in captured.items():
             refuse_links(path)
+            wrote(path, context)
             if was is None or was["kind"] == "absent":
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
 
 from . import nft
+from .backend import backend
 from .facets import Context, State, converge
 from .registry import make_registry
 from .system import STATE_DIR, HostError, Progress
@@ -152,7 +153,13 @@ class Agent:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             boot = file.read().strip()
         os_name = f"{release.get('ID', '?')}-{release.get('VERSION_ID', '?')}".replace('"', "")
-        return {"os": os_name, "boot_id": boot, "uid": os.geteuid(), "python": sys.version.split()[0]}
+        return {
+            "os": os_name,
+            "backend": backend(),
+            "boot_id": boot,
+            "uid": os.geteuid(),
+            "python": sys.version.split()[0],
+        }
 
     def observe(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """The state of the given resources and, if asked, of all that the manifest names; in one answer."""

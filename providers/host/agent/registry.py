@@ -10,7 +10,9 @@ from .files import Files
 from .images import Images
 from .network import Addresses, Links, Proxies, Routes
 from .nft import Nft
+from .only import Only
 from .packages import Packages
+from .reload import reload
 from .seeds import Seeds
 from .sysctls import Sysctls
 from .units import Units
@@ -22,6 +24,7 @@ def make_registry() -> Registry:
         {
             "packages": Packages(),
             "files": Files(),
+            "only": Only(),
             "links": Links(),
             "sysctls": Sysctls(),
             "addresses": Addresses(),
@@ -36,4 +39,5 @@ def make_registry() -> Registry:
             "answers": Answers(),
         },
         first_to_go=("units",),
+        afterwards=reload,
     )

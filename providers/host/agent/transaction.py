@@ -25,7 +25,7 @@ BOOT_UNIT = "sixstead-restore.service"
 BOOT_UNIT_PATH = f"/etc/systemd/system/{BOOT_UNIT}"
 SECONDS = 45
 """How long an unconfirmed change stays."""
-AT_BOOT = ("files",)
+AT_BOOT = ("files", "only")
 """What is restored before the network comes up after a reboot: the kernel's own state went with the old boot."""
 
 BOOT_UNIT_TEXT = f"""\
@@ -148,13 +148,17 @@ class Transaction:
             record = self.record() or record
             if record is None:
                 return []
-            context = Context(progress)
+            context = Context(progress, at_boot=at_boot)
             for name in reversed(list(self.registry.facets)):
                 if name in record["undo"] and (not at_boot or name in AT_BOOT):
                     try:
                         self.registry.facets[name].restore(record["undo"][name], context)
                     except (HostError, OSError) as error:
                         context.notes.append(f"{name} could not be restored wholly: {error}")
+            try:
+                self.registry.afterwards(context)
+            except HostError as error:
+                context.notes.append(str(error))
             self.forget(record)
             self.disarm(at_boot)
             return context.notes

@@ -1,0 +1,31 @@
+"""What configures this host's network: the backend of the interface that the default route leaves through."""
+
+from __future__ import annotations
+
+import contextlib
+
+
+def backend(root: str = "") -> str:
+    """`networkd` or `netplan` where systemd-networkd configured that interface from a file, else `ifupdown`.
+
+    Read from /proc and /run/systemd/netif, without a process: every session asks.
+    """
+    for interface in uplinks(root):
+        with contextlib.suppress(OSError), open(f"{root}/sys/class/net/{interface}/ifindex", encoding="ascii") as file:
+            number = file.read().strip()
+            with open(f"{root}/run/systemd/netif/links/{number}", encoding="utf-8") as state:
+                found = dict(line.rstrip("\n").split("=", 1) for line in state if "=" in line)
+            if path := found.get("NETWORK_FILE"):
+                return "netplan" if "/10-netplan-" in path else "networkd"
+    return "ifupdown"
+
+
+def uplinks(root: str = "") -> list[str]:
+    """The interfaces of the default routes: proc(5), /proc/net/route and /proc/net/ipv6_route."""
+    found = []
+    with contextlib.suppress(OSError), open(f"{root}/proc/net/route", encoding="ascii") as file:
+        found += [words[0] for line in file if (words := line.split())[1:2] == ["00000000"] and words[7] == "00000000"]
+    with contextlib.suppress(OSError), open(f"{root}/proc/net/ipv6_route", encoding="ascii") as file:
+        rows = [line.split() for line in file]
+        found += [row[9] for row in rows if row[:2] == ["0" * 32, "00"] and row[9] != "lo"]
+    return list(dict.fromkeys(found))

@@ -1,0 +1,124 @@
+"""The same where systemd-networkd or netplan configures the server, and the switch to the new network loses no packet."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.scenario.harness import LAB_STACK, WEB, Stack, merged, wait_until
+from tests.scenario.snapshot import assert_brought_back, install_alone, look
+from tests.scenario.test_life import answers_everything
+
+CELLS = {"networkd": "routed", "netplan": "on-link"}
+"""Which kind of hoster each is tried with."""
+FILES = {
+    "networkd": "/etc/systemd/network/0-sixstead-eth0.network",
+    "netplan": "/etc/netplan/90-sixstead-eth0.yaml",
+}
+SERVER4, SERVER6 = "192.0.2.10", "2001:db8:1::2"
+EVERY_MS, LONGEST_MS = 20, 500
+pristine: dict[str, Any] = {}
+packaged: dict[str, Any] = {}
+
+
+@pytest.fixture(scope="module", params=CELLS)
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def stack(backend: str, make_stack: Callable[..., Stack], tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    document = yaml.safe_load(LAB_STACK.read_text())
+    document["config"]["sixstead:server"]["backend"] = backend
+    like = Path(tmp_path_factory.mktemp(backend)) / f"Pulumi.{backend}.yaml"
+    like.write_text(yaml.safe_dump(document))
+    made = make_stack("embedded", up={"like": str(like), "delivery": CELLS[backend]})
+    prefixes = {"main": merged(made.config["prefixes"]["main"], delivery=CELLS[backend])}
+    guests = {"web": made.config["guests"]["web"]}
+    made.write(server=merged(made.config["server"], backend=backend), prefixes=prefixes, guests=guests)
+    packaged.update(install_alone(made))
+    pristine.update(look(made))
+    return made
+
+
+@contextmanager
+def watched(stack: Stack) -> Iterator[dict[str, float]]:
+    """Ping the server over both families all the while; afterwards the longest gap of each, in ms."""
+    gaps: dict[str, float] = {}
+    running = {}
+    for address in (SERVER4, SERVER6):
+        command = [*stack.lab.entering("operator"), "ping", "-D", "-i", str(EVERY_MS / 1000), address]
+        running[address] = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    yield gaps
+    for address, process in running.items():
+        process.terminate()
+        text, _ = process.communicate(timeout=10)
+        times = [float(found[1]) for found in re.finditer(r"^\[([\d.]+)\] \d+ bytes from", text, re.MULTILINE)]
+        gaps[address] = max((b - a) * 1000 for a, b in pairwise(times))
+    print(", ".join(f"longest gap to {address}: {gap:.0f} ms" for address, gap in gaps.items()))
+
+
+def test_another_backend_than_the_servers_is_refused_before_the_first_write(stack: Stack, backend: str) -> None:
+    right = stack.config["server"]
+    stack.write(server=merged(right, backend="ifupdown"))
+    refused = stack.up(check=False)
+    stack.write(server=right)
+    assert refused.code != 0
+    assert f"the stack's config says ifupdown, the server uses {backend}; nothing was changed" in refused.text
+    assert_brought_back(pristine, stack, packaged)
+
+
+def test_a_guest_answers_and_the_server_never_stopped_to(stack: Stack) -> None:
+    assert not stack.reachable(WEB)
+    with watched(stack) as gaps:
+        stack.up()
+    answers_everything(stack)
+    stack.preview("--refresh", "--expect-no-changes")
+    assert max(gaps.values()) < LONGEST_MS
+
+
+def test_after_a_reboot_all_answers_without_an_up(stack: Stack) -> None:
+    stack.lab.reboot()
+    answers_everything(stack)
+    stack.preview("--refresh", "--expect-no-changes")
+
+
+def test_a_file_edited_and_an_address_removed_are_shown_and_mended(stack: Stack, backend: str) -> None:
+    stack.server("sh", "-c", f"echo '# by hand' >> {FILES[backend]}")
+    stack.server("ip", "-6", "address", "delete", f"{SERVER6}/64", "dev", "br-main")
+    seen = stack.preview("--refresh", "--diff")
+    assert seen.shows("-", "# by hand"), seen.text
+    stack.up("--refresh")
+    stack.preview("--refresh", "--expect-no-changes")
+    answers_everything(stack)
+
+
+def test_a_wrong_gateway_is_undone(stack: Stack) -> None:
+    right = stack.config["prefixes"]
+    before = stack.server("ip", "-6", "route", "show", "default")
+    stack.write(prefixes={"main": merged(right["main"], gateway="fe80::99")})
+    done = stack.up(check=False)
+    stack.write(prefixes=right)
+    assert done.code != 0
+    assert "the network change was not confirmed, so" in done.text, done.text
+    wait_until(lambda: stack.server("ip", "-6", "route", "show", "default") == before, 60, "the owner is locked out")
+    stack.up("--refresh")
+    stack.preview("--refresh", "--expect-no-changes")
+
+
+def test_destroy_brings_back_what_was_there(stack: Stack) -> None:
+    with watched(stack) as gaps:
+        stack.destroy()
+    assert max(gaps.values()) < LONGEST_MS
+    assert_brought_back(pristine, stack, packaged)
+    stack.lab.reboot()
+    assert_brought_back(pristine, stack, packaged)
+    assert stack.lab.counters()["foreign_mac_frames"] == 0
