@@ -76,7 +76,7 @@ def test_up_makes_the_guests_answer_at_the_address_that_preview_printed(stack: S
 def test_a_port_that_is_not_open_is_closed_to_the_internet(stack: Stack) -> None:
     closed = stack.lab.exec("internet", ["curl", "-sS", "--max-time", "2", f"http://[{MAIL}]/"])
     assert closed.returncode != 0
-    assert stack.guest("web", "wget", "-q", "-T", "10", "-O", "-", f"http://[{MAIL}]/").strip() == "hello from mail"
+    assert stack.server("curl", "-sSg", "--max-time", "10", f"http://[{MAIL}]/").strip() == "hello from mail"
     nat64 = stack.lab.exec("internet", ["ping", "-c1", "-W1", "2001:db8:64::cb00:710a"])
     assert nat64.returncode != 0
 
@@ -188,11 +188,12 @@ def test_a_third_guest_disturbs_nobody_and_its_removal_neither(stack: Stack) -> 
     guests = stack.config["guests"]
     stack.write(guests={**guests, "third": {"image": "tiny", "memory": "128MiB", "disk": "64MiB"}})
     steps, _ = previewed_and_done(stack)
-    assert steps == {"Guest third": "create", "GuestsReady guests-ready": "update"}
+    rules = {"Firewall firewall": "update", "HostNetwork host-network": "update"}
+    assert steps == {"Guest third": "create", "GuestsReady guests-ready": "update", **rules}
     assert {name: processes(stack)[name] for name in pids} == pids
     stack.write(guests=guests)
     steps, _ = previewed_and_done(stack)
-    assert steps == {"Guest third": "delete", "GuestsReady guests-ready": "update"}
+    assert steps == {"Guest third": "delete", "GuestsReady guests-ready": "update", **rules}
     assert processes(stack) == pids
     assert "third.qcow2" in stack.server("ls", "/var/lib/libvirt/images/sixstead")
 

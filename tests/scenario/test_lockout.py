@@ -85,12 +85,12 @@ def test_a_power_cut_before_the_confirmation_boots_into_the_old_network(stack: S
 
 def test_an_operator_killed_before_the_confirmation_leaves_the_old_network_soon(stack: Stack) -> None:
     network = stack.config["networks"]["main"]
-    before = stack.server("nft", "list", "table", "inet", "sixstead")
+    before = stack.server("nft", "-s", "list", "table", "inet", "sixstead")
     stack.write(networks={"main": merged(network, nat64={"prefix": "2001:db8:66::/96"})})
     applied = ["sh", "-c", "nft list table inet sixstead | grep -q 2001:db8:66::"]
     kill_inside(stack, "network", lambda: stack.lab.exec("server", applied).returncode == 0)
     wait_until(lambda: not armed(stack), SECONDS, "nobody confirmed, and nothing was undone")
-    assert stack.server("nft", "list", "table", "inet", "sixstead") == before
+    assert stack.server("nft", "-s", "list", "table", "inet", "sixstead") == before
 
 
 def test_an_operator_without_ipv6_causes_no_roll_back(stack: Stack) -> None:
