@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, IPv6Network
 from typing import Any
+
+import yaml
 
 from settings import SYSTEMS
 
@@ -27,6 +29,7 @@ class Finding:
 
     name: str
     os: str
+    backend: str
     hoster: str
     uplink: str
     mac: str
@@ -68,7 +71,8 @@ def find(name: str, probe: Probe) -> Finding:
     if link.get("link_type") != "ether" or link.get("linkinfo", {}).get("info_kind") in ("bond", "bridge", "vlan"):
         what = link.get("linkinfo", {}).get("info_kind") or link.get("link_type")
         reasons.append(f"{uplink} is a {what}; the uplink must be a plain Ethernet interface")
-    reasons.extend(backend_reasons(probe, uplink))
+    backend = backend_of(probe, uplink)
+    reasons.extend(REASONS[backend](probe, uplink))
     ipv4, ipv4_notes = ipv4_of(probe, link)
     hoster = hoster_of(probe, ipv4)
     prefixes = prefixes_of(probe, link, hoster, reasons)
@@ -78,7 +82,17 @@ def find(name: str, probe: Probe) -> Finding:
         ipv4 = (IPv4Interface(f"{ipv4[0].ip}/32"), ipv4[1])
     notes = (*ipv4_notes, *link_notes(probe, uplink), *host_notes(probe, system))
     return Finding(
-        name, system, hoster, uplink, link["address"], int(link["mtu"]), ipv4, prefixes, notes, bool(probe["kvm"])
+        name,
+        system,
+        backend,
+        hoster,
+        uplink,
+        link["address"],
+        int(link["mtu"]),
+        ipv4,
+        prefixes,
+        notes,
+        bool(probe["kvm"]),
     )
 
 
@@ -101,16 +115,51 @@ def uplink_of(probe: Probe, reasons: list[str]) -> str | None:
     return next(iter(found.values()))
 
 
-def backend_reasons(probe: Probe, uplink: str) -> list[str]:
-    """Why the uplink's configuration is not one that can be taken over: only ifupdown's main file can."""
+def backend_of(probe: Probe, uplink: str) -> str:
+    """What configures the uplink: networkd says which file it took, and netplan's are named so."""
     link = next(link for link in probe["links"] if link["ifname"] == uplink)
-    networkd = probe["networkd"].get(str(link["ifindex"]), {})
-    if networkd.get("NETWORK_FILE"):
-        if "netplan" in networkd["NETWORK_FILE"]:
-            return [
-                f"netplan configures {uplink} ({', '.join(probe['netplan']) or 'its file is gone'}): not yet supported"
-            ]
-        return [f"systemd-networkd configures {uplink} ({networkd['NETWORK_FILE']}): not yet supported"]
+    file = probe["networkd"].get(str(link["ifindex"]), {}).get("NETWORK_FILE", "")
+    return "netplan" if "/10-netplan-" in file else "networkd" if file else "ifupdown"
+
+
+def netplan_reasons(probe: Probe, uplink: str) -> list[str]:
+    """Why netplan's files can't be replaced by ours: they all go, so they may speak of the uplink alone."""
+    reasons = []
+    for path, text in probe["netplan"].items():
+        try:
+            network = (yaml.safe_load(text or "") or {}).get("network", {})
+            kinds = {kind: devices for kind, devices in network.items() if isinstance(devices, dict)}
+        except (yaml.YAMLError, AttributeError):
+            kinds = None
+        if text is None or kinds is None:
+            reasons.append(f"{path} can't be read{'' if text else ': log in as root'}")
+            continue
+        others = [name for devices in kinds.values() for name in devices if name != uplink]
+        renamed = [
+            name for devices in kinds.values() for name, device in devices.items() if "set-name" in (device or {})
+        ]
+        if others:
+            reasons.append(
+                f"{path} also configures {', '.join(others)}: sixstead would remove it; only {uplink} can be there"
+            )
+        if renamed:
+            reasons.append(
+                f"{path} renames {', '.join(renamed)} (set-name): take that out, reboot, and see that the name stays"
+            )
+        if network.get("renderer") == "NetworkManager":
+            reasons.append(f"{path} has NetworkManager as its renderer; it must be networkd")
+        if not path.startswith("/etc/netplan/"):
+            reasons.append(f"{path} would stay beside what sixstead writes: remove it")
+    return reasons
+
+
+def networkd_reasons(probe: Probe, uplink: str) -> list[str]:
+    """None: a file of ours comes before that of the installer, which stays."""
+    return []
+
+
+def ifupdown_reasons(probe: Probe, uplink: str) -> list[str]:
+    """Why the uplink's configuration is not one that can be taken over: only ifupdown's main file can."""
     if probe["network_manager"]:
         return [f"NetworkManager runs on the server and may configure {uplink}: not supported"]
     main = interfaces_in(probe["interfaces"] or "")
@@ -130,6 +179,13 @@ def backend_reasons(probe: Probe, uplink: str) -> list[str]:
             "/etc/network/interfaces.d, which sixstead leaves alone"
         )
     return reasons
+
+
+REASONS: dict[str, Callable[[Probe, str], list[str]]] = {
+    "ifupdown": ifupdown_reasons,
+    "networkd": networkd_reasons,
+    "netplan": netplan_reasons,
+}
 
 
 def interfaces_in(text: str) -> list[str]:

@@ -56,7 +56,11 @@ def probe() -> dict[str, Any]:
         "ifstate": text("/run/network/ifstate"),
         "networkd": {os.path.basename(p): pairs(text(p)) for p in glob.glob("/run/systemd/netif/links/*")},
         "network_manager": said("systemctl", "is-active", "NetworkManager.service").strip() == "active",
-        "netplan": sorted(glob.glob("/etc/netplan/*.yaml") + glob.glob("/run/netplan/*.yaml")),
+        "netplan": {
+            path: text(path)
+            for folder in ("/lib/netplan", "/etc/netplan", "/run/netplan")
+            for path in sorted(glob.glob(f"{folder}/*.yaml"))
+        },
         "radvd": next(
             (line.split()[1] for line in said("apt-cache", "policy", "radvd").splitlines() if "Candidate:" in line), ""
         ),

@@ -43,7 +43,7 @@ def stack_text(found: Finding, login: Login) -> str:
         *(f"      {key}: {value if isinstance(value, int) else scalar(value)}" for key, value in ssh.items() if value),
         f"    hoster: {found.hoster:<26} # a guess by the gateways; hetzner, ovh or generic",
         f"    os: {found.os:<30} # checked before the first write",
-        "    backend: ifupdown",
+        f"    backend: {found.backend:<25} # what configures the network there",
         *([] if found.kvm else ["    kvm: false                         # there is no /dev/kvm: guests are emulated"]),
         "  sixstead:uplink:",
         f"    name: {scalar(found.uplink)}",

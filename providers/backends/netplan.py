@@ -38,6 +38,8 @@ def uplink(settings: Settings) -> State:
     for number, prefix in enumerate(prefixes):
         addresses.append(f"{prefix.address}/128")
         if number == 0:
+            beyond = not prefix.gateway.is_link_local
+            routes += [{"to": f"{prefix.gateway}/128", "scope": "link"}] if beyond else []
             routes.append({"to": "default", "via": str(prefix.gateway), "on-link": True})
     wanted = {**interface(addresses), **({"mtu": uplink.mtu} if uplink.mtu != 1500 else {}), "routes": routes}
     return {

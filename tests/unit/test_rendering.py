@@ -31,9 +31,14 @@ def everything(settings: Settings) -> State:
 
 def rendered(state: State) -> dict[str, str]:
     """File texts by a flat name, and all other values in one file."""
-    files: dict[str, str] = {path.strip("/").replace("/", "__"): text for path, text in state["files"].items()}
+    files = {path.strip("/").replace("/", "__"): text_of(value) for path, value in state["files"].items()}
     rest: dict[str, Any] = {name: items for name, items in state.items() if name != "files"}
     return {**files, "values.yaml": yaml.safe_dump(rest, sort_keys=True)}
+
+
+def text_of(value: Any) -> str:
+    """A file's text, headed by mode and owner where they are not the usual ones."""
+    return value if isinstance(value, str) else f"({value['mode']} {value['owner']})\n{value['text']}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
