@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pulumi
 
 from providers import bridge, firewall, forwarding, ndp_proxy, uplink
@@ -9,12 +11,35 @@ from providers.bridge import Bridge, BridgeProvider
 from providers.firewall import Firewall, FirewallProvider
 from providers.forwarding import Forwarding, ForwardingProvider
 from providers.host.agent.facets import State
+from providers.host.provider import HostProvider
 from providers.host.resource import HostResource
 from providers.host_network import HostNetwork
 from providers.ndp_proxy import NdpProxy, NdpProxyProvider
 from providers.packages import Packages
 from providers.uplink import UplinkMember, UplinkProvider
 from settings import Settings
+
+
+class Member(NamedTuple):
+    """A part of the host network: its resource class, its provider, its name and what it wants."""
+
+    kind: type[HostResource]
+    provider: type[HostProvider]
+    key: str
+    state: State
+
+
+def members(settings: Settings) -> list[Member]:
+    """All parts of the host network."""
+    found = [
+        Member(Forwarding, ForwardingProvider, "forwarding", forwarding.render()),
+        Member(UplinkMember, UplinkProvider, "uplink", uplink.render(settings)),
+    ]
+    for network in settings.networks.values():
+        found.append(Member(Bridge, BridgeProvider, f"bridge-{network.name}", bridge.render(settings, network)))
+    if any(prefix.on_link for prefix in settings.prefixes.values()):
+        found.append(Member(NdpProxy, NdpProxyProvider, "ndp-proxy", ndp_proxy.render(settings)))
+    return [*found, Member(Firewall, FirewallProvider, "firewall", firewall.render(settings))]
 
 
 class Server(pulumi.ComponentResource):
@@ -24,21 +49,10 @@ class Server(pulumi.ComponentResource):
         super().__init__("sixstead:Server", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         packages = Packages("packages", settings, child)
-        sections: dict[str, State] = {}
-        members: list[HostResource] = []
-
-        def member(kind: type[HostResource], provider: type, key: str, state: State) -> None:
-            sections[key] = state
-            members.append(kind(provider(), key, state, opts=child))
-
-        member(Forwarding, ForwardingProvider, "forwarding", forwarding.render())
-        member(UplinkMember, UplinkProvider, "uplink", uplink.render(settings))
-        for network in settings.networks.values():
-            member(Bridge, BridgeProvider, f"bridge-{network.name}", bridge.render(settings, network))
-        if any(prefix.on_link for prefix in settings.prefixes.values()):
-            member(NdpProxy, NdpProxyProvider, "ndp-proxy", ndp_proxy.render(settings))
-        member(Firewall, FirewallProvider, "firewall", firewall.render(settings))
+        wanted = members(settings)
+        sections = {member.key: member.state for member in wanted}
+        made = [member.kind(member.provider(), member.key, member.state, opts=child) for member in wanted]
         self.network = HostNetwork(
-            "host-network", settings, sections, pulumi.ResourceOptions(parent=self, depends_on=[packages, *members])
+            "host-network", settings, sections, pulumi.ResourceOptions(parent=self, depends_on=[packages, *made])
         )
         self.register_outputs({})

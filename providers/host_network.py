@@ -10,8 +10,9 @@ network back, in the same way.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 from typing import Any
 
 import pulumi
@@ -45,11 +46,13 @@ class HostNetworkProvider(HostProvider):
 
     def create(self, props: Props) -> CreateResult:
         """Apply; an existing network of ours is adopted without a change."""
-        return CreateResult("host-network", self.apply(plain(props), {}))
+        return CreateResult("host-network", self.apply(plain(props), {}, []))
 
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
         """Apply the difference."""
-        return UpdateResult(self.apply(plain(_news), json.loads(plain(_olds).get("desired") or "{}")))
+        olds = plain(_olds)
+        addresses = (olds.get("params") or {}).get("confirm_at", [])
+        return UpdateResult(self.apply(plain(_news), json.loads(olds.get("desired") or "{}"), addresses))
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Observe all sections."""
@@ -62,20 +65,28 @@ class HostNetworkProvider(HostProvider):
     def delete(self, _id: str, _props: Props) -> None:
         """The network as it was before."""
         props = plain(_props)
-        self.transact({}, json.loads(props.get("desired") or "{}"), props.get("params") or {})
+        params = props.get("params") or {}
+        self.transact({}, json.loads(props.get("desired") or "{}"), params, params.get("confirm_at", []))
 
-    def apply(self, props: Props, previous: Mapping[str, State]) -> Props:
+    def apply(self, props: Props, previous: Mapping[str, State], previous_addresses: Sequence[str]) -> Props:
         """The outputs after the transaction."""
-        self.transact(json.loads(props["desired"]), previous, props.get("params") or {})
+        self.transact(json.loads(props["desired"]), previous, props.get("params") or {}, previous_addresses)
         return props
 
-    def transact(self, sections: Mapping[str, State], previous: Mapping[str, State], params: Mapping[str, Any]) -> None:
+    def transact(
+        self,
+        sections: Mapping[str, State],
+        previous: Mapping[str, State],
+        params: Mapping[str, Any],
+        previous_addresses: Sequence[str],
+    ) -> None:
         """Begin, reconnect on every address family that worked before, confirm; undo at once where that fails."""
         host = self.host
-        asked = list(params.get("confirm_at", []))
+        wanted = list(params.get("confirm_at", []))
+        asked = list(dict.fromkeys([*wanted, *previous_addresses]))
         with ThreadPoolExecutor() as pool:
-            answers = list(pool.map(host.answers_at, asked))
-        addresses = [a for a, answered in zip(asked, answers, strict=True) if answered] or [host.where.host]
+            answered = [a for a, yes in zip(asked, pool.map(host.answers_at, asked), strict=True) if yes]
+        addresses = to_confirm(wanted, answered) or [host.where.host]
         gone = sorted(set(previous) - set(sections))
         answer = host.change(
             "network",
@@ -83,6 +94,17 @@ class HostNetworkProvider(HostProvider):
         )
         if answer["changed"]:
             confirm(host, addresses, answer["token"])
+
+
+def to_confirm(wanted: Sequence[str], answered: Sequence[str]) -> list[str]:
+    """At which of the server's future addresses the operator must get in: at those where that works already, and at
+    one more of each address family in which it works now, where all of that family's addresses are new."""
+    found = [address for address in wanted if address in answered]
+    for version in {ip_address(address).version for address in answered}:
+        mine = [address for address in wanted if ip_address(address).version == version]
+        if not set(mine) & set(found):
+            found += mine[:1]
+    return found
 
 
 def confirm(host: Host, addresses: list[str], token: str) -> None:

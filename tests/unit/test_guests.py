@@ -15,7 +15,7 @@ from providers import guests_ready, image
 from providers.cloud_init import render_seed
 from providers.guest import data_loss, interruption, params, render, seeds, shrinking
 from providers.guest_xml import image_path, render_domain
-from providers.host.agent import echo
+from providers.host.agent import probes
 from providers.host.agent.answers import last_lines
 from providers.host.agent.domain_xml import OWNED, canonical, read, redefinition, running_as, without_mark
 from providers.host.agent.iso9660 import NotIso, read_files
@@ -351,9 +351,9 @@ def test_a_console_is_shown_without_what_would_move_the_cursor() -> None:
 
 
 def test_the_socket_filter_lets_one_type_pass() -> None:
-    words = struct.unpack("=8I", echo.only(129))
+    words = struct.unpack("=8I", probes.only(129))
     assert [n for n in range(256) if not words[n >> 5] & 1 << (n & 31)] == [129]
 
 
 def test_nobody_is_asked_nothing() -> None:
-    assert echo.answering([], 10) == set()
+    assert probes.answering([], 10) == set()

@@ -11,15 +11,15 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .echo import answering
 from .facets import Context
 from .hypervisor import NoLibvirt, connection
+from .probes import answering
 from .system import HostError
 
 TIMEOUT = 180
 """Seconds that all guests together get to answer."""
 LOOK = 2.2
-"""Seconds that an observation waits: each address is asked three times."""
+"""Seconds that an observation waits: each address is asked four times."""
 TELL_EVERY = 5
 CONSOLES = "/var/log/libvirt/qemu"
 LINES = 12

@@ -10,6 +10,10 @@ import struct
 import time
 from collections.abc import Iterable
 
+REPLY6 = 129
+ICMP6_FILTER = 1
+"""linux/icmpv6.h: ICMPV6_FILTER."""
+
 
 def answering(addresses: Iterable[str], timeout: float = 2.0, every: float = 0.5) -> set[str]:
     """Which of the addresses answer an echo request within timeout seconds; asked again every so many seconds.
@@ -23,6 +27,8 @@ def answering(addresses: Iterable[str], timeout: float = 2.0, every: float = 0.5
         for number, protocol in ((socket.AF_INET, socket.IPPROTO_ICMP), (socket.AF_INET6, socket.IPPROTO_ICMPV6)):
             if any(f == number for f, _ in waiting.values()):
                 sockets[number] = stack.enter_context(socket.socket(number, socket.SOCK_RAW, protocol))
+        if socket.AF_INET6 in sockets:
+            sockets[socket.AF_INET6].setsockopt(socket.IPPROTO_ICMPV6, ICMP6_FILTER, only(REPLY6))
         identity, sequence = os.getpid() & 0xFFFF, 0
         deadline, next_round = time.monotonic() + timeout, 0.0
         while waiting and (now := time.monotonic()) < deadline:
@@ -69,9 +75,16 @@ def echo_request(family: int, identity: int, sequence: int) -> bytes:
 def is_reply(family: int, packet: bytes, identity: int) -> bool:
     """Whether a packet is an echo reply to one of ours; IPv4's raw sockets deliver the IP header too."""
     start = (packet[0] & 15) * 4 if family == socket.AF_INET else 0
-    kind = 0 if family == socket.AF_INET else 129
+    kind = 0 if family == socket.AF_INET else REPLY6
     return (
         len(packet) >= start + 8
         and packet[start] == kind
         and struct.unpack_from(">H", packet, start + 4)[0] == identity
     )
+
+
+def only(kind: int) -> bytes:
+    """A socket filter that lets one ICMPv6 type pass (RFC 3542, section 3.2: a set bit blocks)."""
+    blocked = [0xFFFFFFFF] * 8
+    blocked[kind >> 5] &= ~(1 << (kind & 31)) & 0xFFFFFFFF
+    return struct.pack("=8I", *blocked)

@@ -85,6 +85,7 @@ class Transaction:
             if wrong:
                 raise HostError("after the change the host is still not as wanted: " + "; ".join(wrong))
             context.progress("asking the gateways for an echo")
+            forget_neighbours(answered_before)
             silent = answered_before - answering(answered_before, 8.0)
             if silent:
                 raise HostError(f"{', '.join(sorted(silent))} does not answer any more after the change")
@@ -197,6 +198,14 @@ class Transaction:
         if not at_boot:
             run(["systemctl", "stop", f"{TIMER}.timer"], check=False)
         shutil.rmtree(DIRECTORY, ignore_errors=True)
+
+
+def forget_neighbours(addresses: Iterable[str]) -> None:
+    """So that neighbours are found anew: where that is broken, what is still remembered would hide it for a while."""
+    for address in addresses:
+        bare, _, interface = address.partition("%")
+        where = ["dev", interface] if interface else []
+        run(["ip", "-6" if ":" in bare else "-4", "neighbour", "flush", "to", bare, *where], check=False)
 
 
 @contextlib.contextmanager
