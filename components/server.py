@@ -51,8 +51,7 @@ class Server(pulumi.ComponentResource):
         packages = Packages("packages", settings, child)
         wanted = members(settings)
         sections = {member.key: member.state for member in wanted}
-        made = [member.kind(member.provider(), member.key, member.state, opts=child) for member in wanted]
         self.network = HostNetwork(
-            "host-network", settings, sections, pulumi.ResourceOptions(parent=self, depends_on=[packages, *made])
+            "host-network", settings, sections, pulumi.ResourceOptions(parent=self, depends_on=[packages])
         )
         self.register_outputs({})

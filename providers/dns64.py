@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
+from providers import packages
 from providers.host.agent.facets import State
 from providers.host.provider import HostProvider
 from providers.host.resource import HostResource
@@ -36,7 +37,8 @@ def render(settings: Settings) -> State:
     lines += ["    ip-freebind: yes", f'    module-config: "{modules}"', f"    dns64-prefix: {dns64.prefix}"]
     if dns64.forward:
         lines += ["forward-zone:", '    name: "."', *(f"    forward-addr: {address}" for address in dns64.forward)]
-    return {"files": {PATH: "\n".join(lines) + "\n"}, "units": {UNIT: "enabled, running"}}
+    text = "\n".join(lines) + "\n"
+    return {"files": {PATH: text}, "units": {UNIT: "enabled, running"}, **packages.needed(packages.DNS64)}
 
 
 class Dns64Provider(HostProvider):

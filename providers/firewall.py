@@ -31,6 +31,8 @@ DefaultDependencies=no
 Conflicts=shutdown.target
 Wants=network-pre.target
 After=nftables.service local-fs.target
+PartOf=nftables.service
+ReloadPropagatedFrom=nftables.service
 Before=network-pre.target shutdown.target
 
 [Service]
@@ -78,7 +80,7 @@ def rules(settings: Settings) -> str:
     uplink = settings.uplink.name
     bridges = [network.bridge for network in settings.networks.values()]
     translators = [(nat64_interface(settings, n), nat64) for n, nat64 in enumerate(settings.nat64_gateways)]
-    ours = [*bridges, *(name for name, _ in translators)]
+    ours = inside(settings)
     lines = [f"table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{"]
     lines += chain("input", "type filter hook input priority filter; policy drop;", inbound(settings))
     forward = [
@@ -123,6 +125,8 @@ def inbound(settings: Settings) -> list[str]:
     """What may reach the server itself."""
     found = [
         'iif "lo" accept',
+        # a further network card or a tunnel is the owner's own business
+        f"iifname != {names([settings.uplink.name, *inside(settings)])} accept",
         # RFC 4890, 4.4.1 and 4.4.2: what must not be dropped to a host that is a router too
         "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem, echo-request, echo-reply } accept",
         "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, 148, 149 }"
@@ -138,18 +142,25 @@ def inbound(settings: Settings) -> list[str]:
             who = f'iifname "{network.bridge}" ip6 saddr {{ {network.prefix.prefix}, fe80::/10 }}'
             found += [f"{who} udp dport 53 accept", f"{who} tcp dport 53 accept"]
     if settings.networks:
-        inside = names(network.bridge for network in settings.networks.values())
-        found.append(f'iifname {inside} counter drop comment "guests -> server: the rest"')
+        found.append(f'iifname {names(inside(settings))} counter drop comment "guests -> server: the rest"')
     found.append(f'tcp dport {settings.server.ssh.port} counter accept comment "all -> server: SSH"')
+    found += opened("", settings.server.open, "all -> server")
     found.append('counter drop comment "all -> server: the rest"')
     return found
+
+
+def inside(settings: Settings) -> list[str]:
+    """The interfaces that guests come from: bridges, and the translators' tunnels."""
+    translators = [nat64_interface(settings, number) for number in range(len(settings.nat64_gateways))]
+    return [*(network.bridge for network in settings.networks.values()), *translators]
 
 
 def opened(where: str, wanted: Ports, who: str) -> list[str]:
     """Ports that may be reached, a rule for each protocol."""
     pairs = (("tcp", wanted.tcp), ("udp", wanted.udp))
+    place = f"{where} " if where else ""
     return [
-        f"{where} {protocol} dport {ports(ranges)} counter accept {comment(who, protocol, ranges)}"
+        f"{place}{protocol} dport {ports(ranges)} counter accept {comment(who, protocol, ranges)}"
         for protocol, ranges in pairs
         if ranges
     ]

@@ -116,24 +116,31 @@ def confirm(host: Host, addresses: list[str], token: str) -> None:
                 raise ServerError(str(host.where), f"no new SSH connection to {address} after the change")
         host.confirm(addresses[-1], token)
     except ServerError as error:
-        undone = "it was undone" if undo(host) else "the server undoes it by itself within a minute"
+        undone = undo(host)
+        if undone is False:
+            raise ServerError(
+                str(host.where),
+                f"the network change holds, but the answer to its confirmation was lost: {error.what}",
+                "run `up` again: it finds the network as it is wanted",
+            ) from None
+        now = "it was undone" if undone else "the server undoes it by itself within a minute"
         raise ServerError(
             str(host.where),
-            f"the network change was not confirmed, so {undone}: {error.what}",
+            f"the network change was not confirmed, so {now}: {error.what}",
             "the server has its old network; correct the config and run `up` again",
         ) from None
 
 
-def undo(host: Host) -> bool:
-    """Ask the server to undo the change now, over the old connection, where that still works."""
+def undo(host: Host) -> bool | None:
+    """Ask the server to undo the change now, over the old connection; False where nothing was left to undo, as the
+    change is confirmed, None where that connection does not work any more."""
     if host.session is None or host.session.broken:
-        return False
+        return None
     try:
-        host.session.request("roll_back", {}, ROLL_BACK_SECONDS)
+        return bool(host.session.request("roll_back", {}, ROLL_BACK_SECONDS)["undone"])
     except ServerError as error:
         log(f"{host.where}: the change could not be undone over the old connection: {error}")
-        return False
-    return True
+        return None
 
 
 class HostNetwork(Resource, module="sixstead", name="HostNetwork"):
@@ -157,6 +164,6 @@ class HostNetwork(Resource, module="sixstead", name="HostNetwork"):
         inputs = {
             "desired": pulumi.Output.secret(json.dumps(dict(sections), sort_keys=True)),
             "applies": {},
-            "params": {"gateways": gateways, "confirm_at": own},
+            "params": {"gateways": gateways, "confirm_at": own, "ssh_port": settings.server.ssh.port},
         }
         super().__init__(HostNetworkProvider(), name, inputs, opts)

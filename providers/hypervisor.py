@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pulumi
 
+from providers import packages
 from providers.host.agent.facets import State
 from providers.host.provider import HostProvider
 from providers.host.resource import HostResource
@@ -21,7 +22,7 @@ def render() -> State:
         "virtlogd.socket": "enabled, running",
         "libvirt-guests.service": "enabled, running",
     }
-    return {"units": units}
+    return {"units": units, **packages.needed(packages.GUESTS)}
 
 
 class HypervisorProvider(HostProvider):

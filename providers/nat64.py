@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pulumi
 
+from providers import packages
 from providers.firewall import nat64_interface
 from providers.host.agent.facets import State
 from providers.host.provider import HostProvider
@@ -23,7 +24,7 @@ def render(settings: Settings) -> State:
         files[f"/etc/sixstead/{name}.conf"] = configuration(name, nat64)
         files[f"/etc/systemd/system/sixstead-{name}.service"] = unit(name, nat64)
         units[f"sixstead-{name}.service"] = "enabled, running"
-    return {"files": files, "units": units}
+    return {"files": files, "units": units, **packages.needed(packages.NAT64)}
 
 
 def configuration(name: str, nat64: Nat64) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address
 
+from providers import guest_ports
 from providers.backends import backend_of
 from providers.host.agent.facets import State, union
 from providers.host.provider import MemberProvider
@@ -18,7 +19,13 @@ from settings import Settings
 
 def addresses(settings: Settings) -> list[IPv6Address]:
     """The guest addresses that the hoster's router will ask for."""
-    return sorted(g.address for g in settings.guests.values() if g.network.prefix.on_link)
+    return sorted(
+        address
+        for guest in settings.guests.values()
+        if guest.network.prefix.on_link
+        for address in guest_ports.own(guest)
+        if not address.is_link_local
+    )
 
 
 def render(settings: Settings) -> State:

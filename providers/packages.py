@@ -5,8 +5,11 @@ Deleted, the packages stay; the units that they brought are stopped and disabled
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pulumi
 
+from providers.host.agent.facets import State
 from providers.host.provider import HostProvider
 from providers.host.resource import HostResource
 from settings import Settings
@@ -37,6 +40,12 @@ def names(settings: Settings) -> list[str]:
     return sorted(wanted)
 
 
+def needed(names: Iterable[str]) -> State:
+    """What a feature wants of its packages: they are installed together, but what they brought is stopped only when the
+    feature itself is gone, not while it still needs them to go."""
+    return {"packages": dict.fromkeys(names, "installed")}
+
+
 class PackagesProvider(HostProvider):
     """Only the name differs."""
 
@@ -45,5 +54,5 @@ class Packages(HostResource, module="sixstead", name="Packages"):
     """Installed packages."""
 
     def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
-        state = {"packages": dict.fromkeys(names(settings), "installed")}
-        super().__init__(PackagesProvider(), name, state, params={"not_started": list(NOT_STARTED)}, opts=opts)
+        params = {"not_started": list(NOT_STARTED)}
+        super().__init__(PackagesProvider(), name, needed(names(settings)), params=params, opts=opts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
+from providers import packages
 from providers.host.agent.facets import State
 from providers.host.provider import HostProvider
 from providers.host.resource import HostResource
@@ -16,7 +17,7 @@ UNIT = "radvd.service"
 def render(settings: Settings) -> State:
     """radvd's whole configuration, and its unit."""
     text = "# Written by Sixstead.\n" + "\n".join(interface(network) for network in settings.networks.values())
-    return {"files": {PATH: text}, "units": {UNIT: "enabled, running"}}
+    return {"files": {PATH: text}, "units": {UNIT: "enabled, running"}, **packages.needed(packages.ROUTER)}
 
 
 def interface(network: Network) -> str:

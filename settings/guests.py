@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from itertools import pairwise
 
 import yaml
 
@@ -16,13 +15,13 @@ from settings.model import (
     Guest,
     Image,
     Network,
-    PortRange,
     Ports,
     PublicKey,
     eui64,
     guest_mac,
 )
 from settings.networks import in_prefix
+from settings.ports import read_port_list, read_ports
 from settings.reader import Fields, Node, Table, Wrong, boolean, choice, integer, kind, list_of, text
 
 GUEST = "{image: d13, memory: 2GiB, disk: 20GiB, keys: [alice], open: {tcp: [80, 443]}}"
@@ -92,23 +91,6 @@ def read_disk(node: Node) -> Disk:
     on_delete = fields.optional("on_delete", choice("keep", "delete"), "keep")
     fields.close()
     return Disk(size, on_delete)
-
-
-def read_ports(node: Node) -> Ports:
-    fields = Fields(node, ("tcp", "udp"), "{tcp: [80, 443]}")
-    tcp = fields.optional("tcp", read_port_list, ())
-    udp = fields.optional("udp", read_port_list, ())
-    fields.close()
-    return Ports(tcp, udp)
-
-
-def read_port_list(node: Node) -> tuple[PortRange, ...]:
-    ranges = sorted(list_of(values.port_range, "[80, 443]")(node))
-    for before, after in pairwise(ranges):
-        if after.first <= before.last:
-            twice = f"{after} twice" if before == after else f"{before} and {after}, which overlap"
-            raise Wrong(f"names {twice}: give each port once")
-    return tuple(ranges)
 
 
 def read_user_data(node: Node) -> str:

@@ -71,9 +71,29 @@ class Ssh:
     identity_file: str | None = None
 
 
+@dataclass(frozen=True, order=True)
+class PortRange:
+    """Ports from `first` to `last`; `str` gives nft's notation."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Ports, in rising order, without overlaps."""
+
+    tcp: tuple[PortRange, ...] = ()
+    udp: tuple[PortRange, ...] = ()
+
+
 @dataclass(frozen=True)
 class Server:
-    """`kvm`: guests run on the processor's own virtualization; without it they are emulated, which is slow."""
+    """`kvm`: guests run on the processor's own virtualization; without it they are emulated, which is slow. `open`: what
+    the internet may reach on the server itself, beside SSH."""
 
     name: str
     ssh: Ssh
@@ -81,6 +101,7 @@ class Server:
     os: OperatingSystem
     backend: str
     kvm: bool = True
+    open: Ports = Ports()
 
 
 @dataclass(frozen=True)
@@ -222,25 +243,6 @@ class Disk:
 
     size: int | None
     on_delete: str = "keep"
-
-
-@dataclass(frozen=True, order=True)
-class PortRange:
-    """Ports from `first` to `last`; `str` gives nft's notation."""
-
-    first: int
-    last: int
-
-    def __str__(self) -> str:
-        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Ports, in rising order, without overlaps."""
-
-    tcp: tuple[PortRange, ...] = ()
-    udp: tuple[PortRange, ...] = ()
 
 
 @dataclass(frozen=True)

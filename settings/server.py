@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from settings import ssh_keys, values
-from settings.model import HOSTERS, SYSTEMS, Hoster, OperatingSystem, Server, Ssh, Uplink, UplinkIPv4
+from settings.model import HOSTERS, SYSTEMS, Hoster, OperatingSystem, Ports, Server, Ssh, Uplink, UplinkIPv4
+from settings.ports import read_ports
 from settings.reader import Fields, Node, Wrong, boolean, choice, integer, list_of
 
 SERVER = "{ssh: {host: 192.0.2.10, host_key: ssh-ed25519 AAAA...}, os: debian-13}"
@@ -12,7 +13,7 @@ MTU = integer(1280, 9216, " bytes")  # IPv6 needs 1280 (RFC 8200, section 5)
 
 
 def read_server(node: Node, stack: str) -> Server:
-    fields = Fields(node, ("name", "ssh", "hoster", "os", "backend", "kvm"), SERVER)
+    fields = Fields(node, ("name", "ssh", "hoster", "os", "backend", "kvm", "open"), SERVER)
     name = fields.optional("name", values.domain_name, stack)
     if not name and not fields.has("name"):
         fields.refuse("is missing: the server's host name", "name")
@@ -21,8 +22,9 @@ def read_server(node: Node, stack: str) -> Server:
     system = fields.required("os", read_system, f"the server's distribution, {' or '.join(SYSTEMS)}")
     backend = fields.optional("backend", choice("ifupdown", "networkd", "netplan"), "ifupdown")
     kvm = fields.optional("kvm", boolean, True)
+    ports = fields.optional("open", read_ports, Ports())
     fields.close()
-    return Server(name, ssh, hoster, system, backend, kvm)
+    return Server(name, ssh, hoster, system, backend, kvm, ports)
 
 
 def read_hoster(node: Node) -> Hoster:

@@ -30,7 +30,7 @@ def interfaces(uplink: Uplink, prefixes: list[Prefix]) -> str:
         lines += [f"    gateway {uplink.ipv4.gateway}", *mtu, ""]
     for number, prefix in enumerate(prefixes):
         lines += [f"iface {uplink.name} inet6 static", f"    address {prefix.address}/128", "    accept_ra 0"]
-        lines += ["    dad-attempts 0"]
+        lines += ["    dad-attempts 0", *(mtu if number == 0 and not uplink.ipv4 else [])]
         if number == 0 and prefix.gateway.is_link_local:
             lines.append(f"    gateway {prefix.gateway}")
         elif number == 0:

@@ -55,7 +55,14 @@ class Session:
 
     def start_agent(self) -> paramiko.Channel:
         """Start python3 on the host, as root, and send it the agent. Its stderr is kept for the error text."""
-        channel = self.transport.open_session(timeout=START_TIMEOUT)
+        try:
+            channel = self.transport.open_session(timeout=START_TIMEOUT)
+        except (paramiko.SSHException, EOFError) as error:
+            raise Unreachable(
+                str(self.where),
+                f"the SSH server opens no session: {error}",
+                "run the command again; see sshd's log there",
+            ) from None
         command = f"python3 -c {shlex.quote(bundle.BOOTSTRAP)}"
         content = bundle.program()
         if self.where.user != "root":
@@ -64,10 +71,10 @@ class Session:
             else:
                 command = f"sudo -k -S -p '' -- {command}"
                 content = self.where.sudo_password.encode() + b"\n" + content
-        channel.exec_command(command)
         try:
+            channel.exec_command(command)
             channel.sendall(content)
-        except OSError:
+        except (OSError, paramiko.SSHException):
             raise self.ended(channel) from None
         return channel
 

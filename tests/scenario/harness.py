@@ -8,9 +8,12 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,8 @@ from lab.lab import Lab
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 LAB_STACK = PROJECT / "stacks" / "Pulumi.lab.yaml"
+SERVER4, SERVER6 = "192.0.2.10", "2001:db8:1::2"
+EVERY_MS = 20
 WEB = "2001:db8:1:0:5054:ff:febe:134a"
 """The address of the guest `web`: EUI-64 of the MAC address that its name gives."""
 MAIL = "2001:db8:1:0:5054:ff:feb3:2e3e"
@@ -259,3 +264,27 @@ def merged(base: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
         else:
             result[key] = value
     return result
+
+
+@contextmanager
+def watched(stack: Stack) -> Iterator[dict[str, float]]:
+    """Ping the server over both families all the while; afterwards the longest gap of each, in ms."""
+    gaps: dict[str, float] = {}
+    with ExitStack() as files:
+        said = {address: files.enter_context(tempfile.TemporaryFile("w+")) for address in (SERVER4, SERVER6)}
+        every = str(EVERY_MS / 1000)
+        running = [
+            subprocess.Popen([*stack.lab.entering("operator"), "ping", "-D", "-i", every, address], stdout=file)
+            for address, file in said.items()
+        ]
+        try:
+            yield gaps
+        finally:
+            for process in running:
+                process.send_signal(signal.SIGINT)
+                process.wait(timeout=10)
+        for address, file in said.items():
+            file.seek(0)
+            found = re.finditer(r"^\[([\d.]+)\] \d+ bytes from", file.read(), re.MULTILINE)
+            gaps[address] = max((b - a) * 1000 for a, b in pairwise(float(match[1]) for match in found))
+    print(", ".join(f"longest gap to {address}: {gap:.0f} ms" for address, gap in gaps.items()))

@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.scenario.harness import Stack, merged, wait_until
+from tests.scenario.harness import SERVER4, SERVER6, Stack, merged, wait_until
 from tests.scenario.test_kills import kill_inside
 
-SERVER4, SERVER6 = "192.0.2.10", "2001:db8:1::2"
 SECONDS = 60
 """The longest that a server may stay unreachable."""
 

@@ -21,7 +21,7 @@ from .hypervisor import NoLibvirt, connection, is_defined, module
 from .images import BASE, release
 from .system import HostError, run
 
-SHUTDOWN_TIMEOUT = 60
+SHUTDOWN_TIMEOUT = 180
 """Seconds that a guest gets to shut down before it is switched off."""
 ASK_AGAIN = 10
 """Seconds between two ACPI power button events: a guest that is still booting misses the first."""

@@ -29,6 +29,8 @@ class Context:
     """What the owner should read although nothing failed: edits that were kept, things left in place."""
     reload: set[str] = field(default_factory=set)
     """Whose files were written: the daemons that must read them once all is done, see reload.py."""
+    undo: bool = False
+    """A change that did not hold is undone: what it made goes, whoever made it."""
     at_boot: bool = False
     """Nothing runs yet: daemons will read their files when they start."""
 
@@ -151,21 +153,28 @@ class Registry:
 
     def give_back(self, state: State, observed: State, context: Context) -> None:
         """Restore the before-state of items; an edit that somebody made since is kept, and noted."""
-        for name in reversed(list(self.facets)):
+        for name in self.backwards():
             items = state.get(name)
             if not items:
                 continue
             facet, records = self.facets[name], self.before(name)
             captured: dict[str, Any] = {}
             for item, written in items.items():
+                if (record := records.get(item)) is None:
+                    continue  # it was given back before, by a change whose answer was lost
                 now = observed.get(name, {}).get(item)
                 if facet.keeps_edits and now is not None and now not in (written, *self.written(name, item)):
                     context.notes.append(f"{item} was changed by somebody else and is kept as it is")
                     continue
-                captured[item] = (records.get(item) or {}).get("captured")
+                captured[item] = record["captured"]
             facet.restore(captured, context)
-            for item in items:
-                records.remove(item)
+
+    def backwards(self) -> list[str]:
+        """The order in which things are taken away. Routes need their addresses, so these come back first."""
+        order = [name for name in reversed(list(self.facets)) if name != "addresses"]
+        if "routes" in order and "addresses" in self.facets:
+            order.insert(order.index("routes"), "addresses")
+        return order
 
     def written(self, facet: str, item: str) -> list[Any]:
         """Every value that we may have written to an item since the last change that held: a kill leaves any of them."""
@@ -175,13 +184,16 @@ class Registry:
             values += [s[facet][item] for s in entry.get("earlier", []) if item in s.get(facet, {})]
         return values
 
-    def settle(self, entries: Mapping[str, State], gone: Iterable[str]) -> None:
-        """The change held: the manifest names just what is wanted now."""
+    def settle(self, entries: Mapping[str, State], gone: Iterable[str], left: Mapping[str, Iterable[str]]) -> None:
+        """The change held: the manifest names just what is wanted now, and what was given back has no before-state."""
         for key, state in entries.items():
             if self.manifest.get(key) != {"state": state}:
                 self.manifest.put(key, {"state": state})
         for key in gone:
             self.manifest.remove(key)
+        for name, items in left.items():
+            for item in items:
+                self.before(name).remove(item)
 
 
 @dataclass
@@ -240,7 +252,7 @@ def converge(
         wrong = shortfall(plan.wanted, observed)
         if wrong:
             raise HostError("after the change the host is still not as wanted: " + "; ".join(wrong))
-    registry.settle(entries, gone)
+    registry.settle(entries, gone, plan.left)
     return registry.observe_many(entries) if not plan.empty else {key: dict(state) for key, state in entries.items()}
 
 

@@ -204,6 +204,7 @@ class Agent:
         with self.writing:
             self.take_lock(progress)
             context = Context(progress, args.get("params", {}))
+            refuse_other_port(context.params.get("ssh_port"))
             return self.transaction.begin(args["entries"], args.get("previous", []), args.get("gone", []), context)
 
     def confirm(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -215,7 +216,21 @@ class Agent:
     def roll_back(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """The operator saw that the change does not hold: undo it now instead of at the end of the time limit."""
         with self.writing:
-            return {"notes": self.transaction.restore(progress)}
+            undone = self.transaction.armed()
+            return {"undone": undone, "notes": self.transaction.restore(progress)}
+
+
+def refuse_other_port(opened: int | None) -> None:
+    """The firewall opens one port for SSH: it must be that by which this connection came (sshd(8), SSH_CONNECTION).
+
+    sudo takes the variable away; then the confirmation finds out.
+    """
+    words = os.environ.get("SSH_CONNECTION", "").split()
+    if opened and len(words) == 4 and int(words[3]) != opened:
+        raise HostError(
+            f"this connection came in at port {words[3]}, and the firewall would open port {opened} alone; nothing was changed",
+            f"set `sixstead:server.ssh.port` to {words[3]}",
+        )
 
 
 def read_frame(source: BinaryIO) -> dict[str, Any] | None:

@@ -113,6 +113,8 @@ class Links:
             now = present.get(name)
             if was is None and now is not None and now.startswith("bridge"):
                 run(["ip", "link", "delete", "dev", name])
+            elif was is not None and now is None and was.startswith("bridge"):
+                self.apply({name: was}, {}, context)
             elif was is not None and now is not None and now != was:
                 kind, mac, mtu, state = was.split(", ")
                 mac_too = ["address", mac] if kind == "bridge" else []
@@ -154,9 +156,11 @@ def address_commands(interface: str, now: list[str], wanted: list[str]) -> list[
     """The ip(8) batch lines from one set of addresses to another.
 
     IPv6 keeps one entry an address whatever its prefix length (RFC 4291 interface addresses; `ip addr add` says
-    EEXIST), so a change of length removes first; anything else adds first, so that the host is never without.
+    EEXIST), so a change of length removes first. Anything else adds first, so that the host is never without: with its
+    last IPv4 address an interface loses all its IPv4 routes.
     """
-    resized = {a.split("/")[0] for a in wanted if a not in now} & {a.split("/")[0] for a in now if a not in wanted}
+    added, dropped = ({a.split("/")[0] for a in one if a not in other} for one, other in ((wanted, now), (now, wanted)))
+    resized = {address for address in added & dropped if family_of(address) == "-6"}
     lines = []
     for address in wanted:
         if address in now:
@@ -180,7 +184,7 @@ class Routes:
     """
 
     keeps_edits = False
-    reads_files = False
+    reads_files = True  # of addresses, rather: with an address the kernel takes its routes away
 
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """The values; both families are asked once each."""

@@ -48,7 +48,12 @@ class Only:
 
     def restore(self, captured: Mapping[str, Any], context: Context) -> None:
         """Put back what is missing now."""
-        for files in captured.values():
+        for pattern, files in captured.items():
+            if context.undo:
+                # what the change had brought back goes again
+                for path in set(glob.glob(pattern)) - set(files or {}):
+                    os.unlink(path)
+                    wrote(path, context)
             missing = {path: was for path, was in (files or {}).items() if not os.path.lexists(path)}
             Files().restore(missing, context)
 

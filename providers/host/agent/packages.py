@@ -44,7 +44,8 @@ class Packages:
                             "run `dpkg --configure -a` on the server, then `up` again")  # fmt: skip
         records = Records(f"{STATE_DIR}/before/units-of-packages")
         if records.get("before") is None:
-            records.put("before", {"enabled": enabled_units(), "active": active_units()})
+            units = {"enabled": enabled_units(), "active": active_units()}
+            records.put("before", {**units, "installed": sorted(dependencies())})
         not_started = context.params.get("not_started", [])
         if not_started:
             run(["systemctl", "--quiet", "--runtime", "mask", "--", *not_started])
@@ -86,7 +87,7 @@ class Packages:
         going = {name for name, was in captured.items() if was != "installed"}
         if before is not None and going:
             depends = dependencies()
-            packages = closure(going, depends) - closure(remaining, depends)
+            packages = closure(going, depends) - closure(remaining, depends) - set(before["installed"])
             enabled = set(enabled_units()) - set(before["enabled"])
             active = set(active_units()) - set(before["active"])
             owners = packages_of({u for u in enabled | active if not u.startswith("sixstead")})

@@ -103,7 +103,8 @@ def write_durably(path: str, content: bytes, mode: int = 0o644, owner: str = "ro
     directory = os.path.dirname(path)
     make_dirs(directory)
     user, _, group = owner.partition(":")
-    uid, gid = pwd.getpwnam(user).pw_uid, grp.getgrnam(group or user).gr_gid
+    uid = int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
+    gid = int(group) if group.isdecimal() else grp.getgrnam(group or user).gr_gid
     temporary = os.path.join(
         directory, f".{os.path.basename(path)[:200]}.sixstead-{os.getpid()}-{threading.get_ident()}"
     )

@@ -25,8 +25,10 @@ BOOT_UNIT = "sixstead-restore.service"
 BOOT_UNIT_PATH = f"/etc/systemd/system/{BOOT_UNIT}"
 SECONDS = 45
 """How long an unconfirmed change stays."""
-AT_BOOT = ("files", "only")
+AT_BOOT = ("files", "only", "units")
 """What is restored before the network comes up after a reboot: the kernel's own state went with the old boot."""
+ORDER = ("files", "only", "links", "sysctls", "addresses", "routes", "proxies", "nft", "units")
+"""The order of restoring: units of ours that were not there before are stopped first of all, while their files exist."""
 
 BOOT_UNIT_TEXT = f"""\
 [Unit]
@@ -35,7 +37,7 @@ ConditionPathExists={UNDO}
 DefaultDependencies=no
 RequiresMountsFor={STATE_DIR}
 After=local-fs.target systemd-remount-fs.service
-Before=network-pre.target networking.service systemd-networkd.service systemd-sysctl.service
+Before=network-pre.target networking.service systemd-networkd.service systemd-sysctl.service sixstead-firewall.service
 Wants=network-pre.target
 
 [Service]
@@ -69,14 +71,15 @@ class Transaction:
         owned = self.registry.owned()
         self.registry.take_over(plan, entries)
         if plan.empty:
-            self.registry.settle(entries, gone)
+            self.registry.settle(entries, gone, {})
             return {"changed": False, "observed": {key: dict(state) for key, state in entries.items()}, "notes": []}
         gateways = list(context.params.get("gateways", []))
         answered_before = answering(gateways, 1.0) if gateways else set()
         touched = plan.touched(self.registry)
         undo = {name: self.registry.facets[name].capture(items) for name, items in touched.items()}
         token = secrets.token_hex(16)
-        record = {"token": token, "undo": undo, "entries": dict(entries), "gone": gone, "owned": owned}
+        left = {name: list(items) for name, items in plan.left.items()}
+        record = {"token": token, "undo": undo, "entries": dict(entries), "gone": gone, "left": left, "owned": owned}
         self.arm(record)
         try:
             context.progress("applying the network change; it is undone unless it is confirmed")
@@ -117,13 +120,14 @@ class Transaction:
         make_dirs(wants)
         with contextlib.suppress(FileExistsError):
             os.symlink(BOOT_UNIT_PATH, f"{wants}/{BOOT_UNIT}")
-        write_durably(UNDO, json.dumps(record).encode(), 0o600)
         run(["systemctl", "stop", f"{TIMER}.timer"], check=False)
         run(["systemctl", "reset-failed", f"{TIMER}.service", f"{TIMER}.timer"], check=False)
         run([
             "systemd-run", "--quiet", f"--unit={TIMER}", f"--on-active={SECONDS}",
             "--timer-property=AccuracySec=100ms", "/usr/bin/python3", SCRIPT,
         ])  # fmt: skip
+        # last, so that nothing is armed without something that will undo it
+        write_durably(UNDO, json.dumps(record).encode(), 0o600)
 
     def confirm(self, token: str) -> None:
         """Disarm. Raises HostError where nothing waits for this token: the change was undone already."""
@@ -132,7 +136,7 @@ class Transaction:
             if record is None or record["token"] != token:
                 raise HostError("the network change was undone before it could be confirmed")
             self.disarm()
-        self.registry.settle(record["entries"], record["gone"])
+        self.registry.settle(record["entries"], record["gone"], record["left"])
 
     def finish_unconfirmed(self, progress: Progress) -> None:
         """A new writer finds a change whose operator is gone: it is undone first."""
@@ -149,17 +153,26 @@ class Transaction:
             record = self.record() or record
             if record is None:
                 return []
-            context = Context(progress, at_boot=at_boot)
-            for name in reversed(list(self.registry.facets)):
-                if name in record["undo"] and (not at_boot or name in AT_BOOT):
-                    try:
-                        self.registry.facets[name].restore(record["undo"][name], context)
-                    except (HostError, OSError) as error:
-                        context.notes.append(f"{name} could not be restored wholly: {error}")
+            context = Context(progress, undo=True, at_boot=at_boot)
+            failed = []
+            for name, captured in steps_back(record["undo"]):
+                if at_boot and name not in AT_BOOT:
+                    continue
+                try:
+                    self.registry.facets[name].restore(captured, context)
+                except Exception as error:
+                    # whatever it is, the rest must still be restored
+                    failed.append(name)
+                    context.notes.append(f"{name} could not be restored wholly: {error}")
             try:
                 self.registry.afterwards(context)
             except HostError as error:
                 context.notes.append(str(error))
+            if set(failed) & {"files", "only"}:
+                context.notes.append(
+                    "the old files are not all back: it is tried again at the next boot and the next `up`"
+                )
+                return context.notes
             self.forget(record)
             self.disarm(at_boot)
             return context.notes
@@ -198,6 +211,20 @@ class Transaction:
         if not at_boot:
             run(["systemctl", "stop", f"{TIMER}.timer"], check=False)
         shutil.rmtree(DIRECTORY, ignore_errors=True)
+
+
+def steps_back(undo: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Facets with what they restore, in the order in which that can be done."""
+    units = undo.get("units", {})
+    stopped = {unit: was for unit, was in units.items() if not str(was or "").endswith("running")}
+    if stopped:
+        yield "units", stopped
+    for name in ORDER:
+        captured = (
+            {unit: was for unit, was in units.items() if unit not in stopped} if name == "units" else undo.get(name)
+        )
+        if captured:
+            yield name, captured
 
 
 def forget_neighbours(addresses: Iterable[str]) -> None:

@@ -100,6 +100,11 @@ class Units:
 
     def restore(self, captured: Mapping[str, Any], context: Context) -> None:
         """Enabled or disabled, running or stopped as it was; a unit that did not exist is stopped and disabled."""
+        if context.at_boot:
+            restore_at_boot(captured)
+            return
+        if context.undo:
+            run(["systemctl", "daemon-reload"])
         shown = show(captured)
         for unit, was in captured.items():
             clear_stale(unit)
@@ -117,6 +122,17 @@ class Units:
             if done.code != 0:
                 context.notes.append(f"{unit} could not be put back to `{state}`: {done.err.strip()}")
             run(["systemctl", "reset-failed", "--", unit], check=False)
+
+
+def restore_at_boot(captured: Mapping[str, Any]) -> None:
+    """Enablement as it was; what ran is started as part of this boot. Without the manager's help where that may be early."""
+    for unit, was in captured.items():
+        verb = {"e": "enable", "m": "mask"}.get(str(was or "d")[0], "disable")
+        run(["systemctl", "--root=/", "--quiet", verb, unit], check=False)
+    again = [unit for unit, was in captured.items() if str(was or "").endswith("running")]
+    if again:
+        run(["systemctl", "daemon-reload"], check=False)
+        run(["systemctl", "start", "--no-block", "--", *again], check=False)
 
 
 def starts(observed: Mapping[str, Any], unit: str, word: str) -> bool:
