@@ -54,4 +54,8 @@ class Server(pulumi.ComponentResource):
         self.network = HostNetwork(
             "host-network", settings, sections, pulumi.ResourceOptions(parent=self, depends_on=[packages])
         )
+        # After it, so that a change that did not hold is shown by the next preview again, line by line.
+        applied = pulumi.ResourceOptions(parent=self, depends_on=[self.network])
+        for member in wanted:
+            member.kind(member.provider(), member.key, member.state, opts=applied)
         self.register_outputs({})

@@ -28,10 +28,18 @@ from providers.host.agent.units import parse
             ["192.0.2.11/32"],
             ["-4 address add 192.0.2.11/32 dev eth0", "-4 address delete 192.0.2.10/32 dev eth0"],
         ),
+        # without its last IPv4 address the interface would lose its IPv4 routes
+        (
+            ["192.0.2.10/26"],
+            ["192.0.2.10/32"],
+            ["-4 address add 192.0.2.10/32 dev eth0", "-4 address delete 192.0.2.10/26 dev eth0"],
+        ),
+        ([], ["192.0.2.10/26"], ["-4 address add 192.0.2.10/26 dev eth0 broadcast +"]),
+        (["192.0.2.9/32"], [], ["-4 address delete 192.0.2.9 peer 192.0.2.1/32 dev eth0"]),
     ],
 )
 def test_addresses_change_by_the_smallest_difference(now: list[str], wanted: list[str], commands: list[str]) -> None:
-    assert address_commands("eth0", now, wanted) == commands
+    assert address_commands("eth0", now, wanted, {"192.0.2.9/32": "192.0.2.1/32"}) == commands
 
 
 def test_links_read_as_an_owner_would_say_them() -> None:

@@ -125,7 +125,8 @@ class Registry:
         for name, items in plan.wanted.items():
             records = self.before(name)
             new = [i for i in items if i not in ours.get(name, {}) and records.get(i) is None]
-            for item, captured in self.facets[name].capture(new).items():
+            facet = self.facets[name]
+            for item, captured in getattr(facet, "before", facet.capture)(new).items():
                 records.put(item, {"captured": captured})
         for key, state in entries.items():
             mine = union(owned.get(key, {}), state)

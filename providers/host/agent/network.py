@@ -60,6 +60,12 @@ def parse_addresses(entries: Iterable[Json]) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
+def parse_peers(entries: Iterable[Json]) -> dict[str, str]:
+    """The peer of each address that has one (ifupdown's `pointopoint`): without it, the address can't be deleted."""
+    infos = (info for entry in entries for info in entry.get("addr_info", []))
+    return {f"{i['local']}/{i['prefixlen']}": f"{i['address']}/{i['prefixlen']}" for i in infos if "address" in i}
+
+
 def sorting(address: Any) -> tuple[int, int, int]:
     """IPv4 first, then by number."""
     return (address.version, int(address.ip), address.network.prefixlen)
@@ -140,19 +146,21 @@ class Addresses:
 
     def apply(self, wanted: Mapping[str, Any], observed: Mapping[str, Any], context: Context) -> None:
         """Add what is missing, remove what is too much. An address that only changes its prefix length goes and comes at once."""
+        peers = parse_peers(ip_json(["address", "show"]))
         for name, value in wanted.items():
-            batch(address_commands(name, str(observed.get(name) or "").split(), value.split()))
+            batch(address_commands(name, str(observed.get(name) or "").split(), value.split(), peers))
 
     def restore(self, captured: Mapping[str, Any], context: Context) -> None:
         """The old set again."""
-        present = parse_addresses(ip_json(["address", "show"]))
+        entries = ip_json(["address", "show"])
+        present, peers = parse_addresses(entries), parse_peers(entries)
         links = parse_links(ip_json(["-details", "link", "show"]))
         for name, was in captured.items():
             if name in links:
-                batch(address_commands(name, present.get(name, "").split(), (was or "").split()))
+                batch(address_commands(name, present.get(name, "").split(), (was or "").split(), peers))
 
 
-def address_commands(interface: str, now: list[str], wanted: list[str]) -> list[str]:
+def address_commands(interface: str, now: list[str], wanted: list[str], peers: Mapping[str, str]) -> list[str]:
     """The ip(8) batch lines from one set of addresses to another.
 
     IPv6 keeps one entry an address whatever its prefix length (RFC 4291 interface addresses; `ip addr add` says
@@ -169,10 +177,13 @@ def address_commands(interface: str, now: list[str], wanted: list[str]) -> list[
         if bare in resized:
             old = next(a for a in now if a.split("/")[0] == bare and a not in wanted)
             lines.append(f"{family} address delete {old} dev {interface}")
-        lines.append(f"{family} address add {address} dev {interface}" + (" nodad" if family == "-6" else ""))
+        more = " nodad" if family == "-6" else " broadcast +" if int(address.split("/")[1]) < 31 else ""
+        lines.append(f"{family} address add {address} dev {interface}{more}")
     for address in now:
         if address not in wanted and address.split("/")[0] not in resized:
-            lines.append(f"{family_of(address)} address delete {address} dev {interface}")
+            peer = f" peer {peers[address]}" if address in peers else ""
+            bare = address.split("/")[0] if peer else address
+            lines.append(f"{family_of(address)} address delete {bare}{peer} dev {interface}")
     return lines
 
 

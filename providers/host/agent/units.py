@@ -53,7 +53,11 @@ class Units:
         return {u: v if ", " in str(wanted[u]) else v.split(", ")[0] for u, v in values.items() if v is not None}
 
     def capture(self, items: Iterable[str]) -> dict[str, Any]:
-        """Whether each is enabled and running now; one that came with our packages was neither before us."""
+        """Whether each is enabled and running now."""
+        return {u: parse(p) for u, p in show(items).items()}
+
+    def before(self, items: Iterable[str]) -> dict[str, Any]:
+        """The same, but that one that came with our packages was neither before us."""
         shown = show(items)
         before = Records(f"{STATE_DIR}/before/units-of-packages").get("before")
         ours = {u for u in shown if before is not None and u not in before["enabled"] and u not in before["active"]}
