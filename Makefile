@@ -1,12 +1,13 @@
 PYTEST = .venv/bin/python -m pytest
 JOBS ?= 2
 
-.PHONY: help setup demo check test bench clean
+.PHONY: help setup demo check test faults bench clean
 
 help:
 	@echo "make demo    a simulated rented server becomes a host of IPv6-only guests (root or sudo, Debian 12)"
 	@echo "make test    everything, with labs and guests"
 	@echo "make check   lint, types, pure tests"
+	@echo "make faults  what goes wrong in a network change, how soon it is noticed, how long the server is away"
 	@echo "make bench   what an up and a refresh cost: connections and exchanges"
 	@echo "make clean   remove labs, caches and the virtual environment"
 
@@ -26,6 +27,10 @@ check: setup
 test: check
 	@./setup --lab
 	$(PYTEST) -n $(JOBS) --dist loadfile tests/engine tests/host tests/scenario
+
+faults:
+	@./setup --lab
+	$(PYTEST) -q -s tests/scenario/test_faults.py
 
 bench:
 	@./setup --lab

@@ -301,6 +301,7 @@ def test_nothing_is_changed_where_its_undoing_cannot_be_written_down(stack: Stac
 def test_an_operator_with_one_family_causes_no_roll_back(stack: Stack, family: str) -> None:
     network = stack.config["networks"]["main"]
     last = "67" if family == "ipv4" else "68"
+    right = stack.config["server"]
     stack.lab.cut(family)
     try:
         stack.write(networks={"main": merged(network, nat64={"prefix": f"2001:db8:{last}::/96"})})
@@ -310,5 +311,6 @@ def test_an_operator_with_one_family_causes_no_roll_back(stack: Stack, family: s
         stack.up()
     finally:
         stack.lab.restore(family)
+        stack.write(server=right)
     assert f"2001:db8:{last}::" in stack.server("nft", "list", "table", "inet", "sixstead")
     stack.preview("--refresh", "--expect-no-changes")
