@@ -14,6 +14,7 @@ from engine import checkpoint as checkpoints
 from engine import lock
 from engine.backend import Backend
 from engine.config import Project
+from engine.durable import PRIVATE, write_durably
 from engine.errors import EngineError
 from engine.operation import Stack
 from engine.render import as_json
@@ -122,7 +123,7 @@ def _export(args: argparse.Namespace, root: Path) -> int:
         export = checkpoints.to_export(stack.load(), stack.config.salt, None)
     text = json.dumps(export, indent=4, ensure_ascii=False)
     if args.file:
-        Path(args.file).write_text(text + "\n")
+        write_durably(Path(args.file), text + "\n", PRIVATE)
     else:
         print(text)
     return 0

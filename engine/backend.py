@@ -9,23 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from engine import yamlfile
+from engine.durable import PRIVATE, write_durably
 from engine.errors import EngineError, StackNotFound, Unsupported
 
 
-def write_durably(path: Path, text: str) -> None:
-    """Replace a file's content so that a crash leaves the old or the new one, and return when it is on the disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def write_state(path: Path, text: str) -> None:
+    """Write a file of the backend. Raises EngineError where it can't be written."""
     try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        write_durably(path, text, PRIVATE)
     except OSError as err:
         raise EngineError(f"cannot write {path}: {err.strerror}; the state on disk is the last one written") from err
     # Pulumi's sidecar holds the old content's checksum.
@@ -90,7 +81,7 @@ class Backend:
     def save(self, project: str, stack: str, text: str) -> None:
         path = self.checkpoint_path(project, stack)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, text)
+        write_state(path, text)
 
     def remove(self, project: str, stack: str) -> None:
         """Forget a stack; its checkpoint is kept beside it as `STACK.json.bak`, as Pulumi does."""
@@ -104,4 +95,4 @@ class Backend:
         if path.exists():
             directory = self.dir / "backups" / project / stack
             directory.mkdir(parents=True, exist_ok=True)
-            (directory / f"{stack}.{time.time_ns()}.json").write_text(path.read_text())
+            write_state(directory / f"{stack}.{time.time_ns()}.json", path.read_text())

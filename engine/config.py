@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import yamlfile
+from engine.durable import SHARED, write_durably
 from engine.errors import EngineError, Unsupported
 from engine.secrets import Crypter, Passphrase, new_salt
 from engine.values import Props, Secret
@@ -137,4 +138,4 @@ class StackConfig:
         if text and not text.endswith("\n"):
             text += "\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(f"{text}encryptionsalt: {self.salt}\n")
+        write_durably(self.path, f"{text}encryptionsalt: {self.salt}\n", SHARED)

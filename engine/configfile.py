@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from engine import paths, yamlfile
+from engine.durable import SHARED, write_durably
 from engine.errors import EngineError
 
 Keys: TypeAlias = "list[str | int]"
@@ -56,7 +57,7 @@ def change(path: Path, keys: Keys, value: Any, *, remove: bool = False) -> None:
     if edited is None or ((yamlfile.parse(edited, str(path)) or {}).get("config") or {}) != wanted:
         raise EngineError(f"{path}: cannot change {_name(keys)} without rewriting the file; edit it by hand")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(edited)
+    write_durably(path, edited, SHARED)
 
 
 def get(config: Any, keys: Keys) -> Any:

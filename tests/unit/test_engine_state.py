@@ -12,6 +12,7 @@ from engine import checkpoint as checkpoints
 from engine import configfile, graph, paths, yamlfile
 from engine.checkpoint import Checkpoint, Operation
 from engine.config import StackConfig, as_text
+from engine.durable import PRIVATE, SHARED, write_durably
 from engine.errors import EngineError, Unsupported, clean_message
 from engine.secrets import Crypter, Passphrase, new_salt
 from engine.snapshot import Snapshot
@@ -356,3 +357,24 @@ def test_a_traceback_is_told_by_its_last_words(last: str, said: str) -> None:
 
 def test_what_is_no_traceback_is_told_whole() -> None:
     assert clean_message("two\nlines") == "two\nlines"
+
+
+def test_state_is_for_its_owner_alone_and_a_config_file_keeps_its_mode(tmp_path: Path) -> None:
+    for name, mode, before, after in (
+        ("state.json", PRIVATE, None, 0o600),
+        ("old.json", PRIVATE, 0o644, 0o600),
+        ("Pulumi.kvm1.yaml", SHARED, None, 0o644),
+        ("Pulumi.own.yaml", SHARED, 0o640, 0o640),
+    ):
+        path = tmp_path / name
+        if before is not None:
+            path.write_text("old")
+            path.chmod(before)
+        write_durably(path, "new", mode)
+        assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", after)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "Pulumi.kvm1.yaml",
+        "Pulumi.own.yaml",
+        "old.json",
+        "state.json",
+    ]
