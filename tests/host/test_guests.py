@@ -316,3 +316,19 @@ def test_a_silent_guest_is_named_with_the_end_of_its_console(server: GuestServer
     assert f"guest mail does not answer under {silent.address} after 25 s; it runs\nthe end of its console:\n" in told
     assert "Kernel panic - not syncing" in told
     assert "guest web" not in told
+
+
+def test_a_guest_on_an_external_snapshot_is_not_rewound(server: GuestServer, web: Guest) -> None:
+    server.shell("virsh snapshot-create-as web s1 --disk-only --no-metadata")
+    mark(server, "after-the-snapshot")
+    larger = dataclasses.replace(web, memory=160 * MIB)
+    with pytest.raises(ServerError) as raised:
+        server.up(larger, previous=web)
+    assert "web.s1 now, not to /var/lib/libvirt/images/sixstead/web.qcow2 any more" in str(raised.value)
+    merge = f"virsh blockcommit web vda --base {disk_path(web)} --active --pivot --wait"
+    assert merge in raised.value.remedy
+    server.shell(merge)
+    server.up(larger, previous=web)
+    server.ready(larger)
+    assert marker(server) == "after-the-snapshot"
+    server.up(web, previous=larger)

@@ -266,6 +266,16 @@ def merged(base: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     return result
 
 
+def answers(stack: Stack, address: str) -> bool:
+    """Whether the operator's side reaches the server at this address."""
+    return stack.lab.exec("operator", ["ping", "-c1", "-W1", address]).returncode == 0
+
+
+def armed(stack: Stack) -> bool:
+    """Whether a network change waits for its confirmation."""
+    return stack.lab.exec("server", ["test", "-e", "/var/lib/sixstead/transaction/undo.json"]).returncode == 0
+
+
 @contextmanager
 def watched(stack: Stack) -> Iterator[dict[str, float]]:
     """Ping the server over both families all the while; afterwards the longest gap of each, in ms."""

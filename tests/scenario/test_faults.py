@@ -22,7 +22,7 @@ from providers.host.agent.facets import State
 from providers.host.errors import ServerError
 from providers.host_network import HostNetworkProvider
 from settings import parse
-from tests.scenario.harness import SERVER4, SERVER6, WEB, Stack, kill_group, merged, wait_until, watched
+from tests.scenario.harness import SERVER4, SERVER6, WEB, Stack, answers, armed, kill_group, merged, wait_until, watched
 from tests.scenario.test_kills import sender
 
 SECONDS = 60
@@ -39,14 +39,6 @@ def stack(make_stack: Callable[..., Stack]) -> Iterator[Stack]:
     made.up()
     yield made
     print(f"\n{'fault':<52}{'noticed':>10}{'IPv4 gap':>10}{'IPv6 gap':>10}", *table, sep="\n")
-
-
-def answers(stack: Stack, address: str) -> bool:
-    return stack.lab.exec("operator", ["ping", "-c1", "-W1", address]).returncode == 0
-
-
-def armed(stack: Stack) -> bool:
-    return stack.lab.exec("server", ["test", "-e", "/var/lib/sixstead/transaction/undo.json"]).returncode == 0
 
 
 def survives(stack: Stack, fault: str, do: Callable[[], None]) -> None:

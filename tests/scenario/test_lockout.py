@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.scenario.harness import SERVER4, SERVER6, Stack, merged, wait_until
+from tests.scenario.harness import SERVER4, SERVER6, Stack, answers, armed, merged, wait_until
 from tests.scenario.test_kills import kill_inside
 
 SECONDS = 60
@@ -20,11 +20,6 @@ def stack(make_stack: Callable[..., Stack], engine: str) -> Stack:
     made.write(guests={}, images={})
     made.up()
     return made
-
-
-def answers(stack: Stack, address: str) -> bool:
-    """Whether the operator's side reaches the server at this address."""
-    return stack.lab.exec("operator", ["ping", "-c1", "-W1", address]).returncode == 0
 
 
 def test_a_wrong_gateway_by_hand_locks_out(stack: Stack) -> None:
@@ -59,10 +54,6 @@ def test_a_wrong_gateway_is_undone_and_the_error_says_so(stack: Stack, family: s
     wait_until(lambda: not armed(stack), SECONDS, "the change still waits for its confirmation")
     stack.up("--refresh")
     stack.preview("--refresh", "--expect-no-changes")
-
-
-def armed(stack: Stack) -> bool:
-    return stack.lab.exec("server", ["test", "-e", "/var/lib/sixstead/transaction/undo.json"]).returncode == 0
 
 
 def test_a_power_cut_before_the_confirmation_boots_into_the_old_network(stack: Stack) -> None:

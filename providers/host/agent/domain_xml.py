@@ -66,6 +66,12 @@ def files_of(root: ET.Element) -> list[str]:
     return [path for path in (*sources, *boot) if path]
 
 
+def disks_of(root: ET.Element) -> dict[str, str]:
+    """The file of each disk, by what the guest sees it as (`vda`)."""
+    disks = root.iterfind("devices/disk")
+    return {_get(disk, "target", "dev"): _get(disk, "source", "file") for disk in disks}
+
+
 def interfaces_of(root: ET.Element) -> list[tuple[str, str, str]]:
     """MAC address, tap device and bridge of each interface; empty where there is none."""
     return [

@@ -15,7 +15,16 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .domain_xml import canonical, files_of, interfaces_of, is_ours, read, redefinition, running_as, without_mark
+from .domain_refusals import refuse_another_disk, refuse_foreign, refuse_without_kvm
+from .domain_xml import (
+    canonical,
+    files_of,
+    interfaces_of,
+    is_ours,
+    read,
+    redefinition,
+    running_as,
+)
 from .facets import Context
 from .hypervisor import NoLibvirt, connection, is_defined, module
 from .images import BASE, release
@@ -65,6 +74,7 @@ class Domains:
             for name, value in wanted.items():
                 if name in present:
                     refuse_foreign(name, definition(present[name]), value["xml"])
+                    refuse_another_disk(name, definition(present[name]), value["xml"])
                 refuse_without_kvm(name, value["xml"])
             before = {file for name in wanted if name in present for file in base_files(present[name])}
             for name, value in wanted.items():
@@ -153,28 +163,6 @@ def is_port(tap: str, bridge: str) -> bool:
         return os.path.basename(os.readlink(f"/sys/class/net/{tap}/master")) == bridge
     except OSError:
         return False
-
-
-def refuse_foreign(name: str, present: str, wanted: str) -> None:
-    """A domain that is not ours is taken over only where it is just as wanted; raises HostError."""
-    if not is_ours(read(present)) and canonical(present) != without_mark(wanted):
-        raise HostError(
-            f"a domain named {name} is on this server already, and it was not made by Sixstead",
-            f"give the guest another name, or rename the domain (`virsh domrename {name} NEW-NAME`)",
-        )
-
-
-def refuse_without_kvm(name: str, wanted: str) -> None:
-    """Raises HostError where a guest wants KVM and the server has none."""
-    if wanted.startswith("<domain type='kvm'>"):
-        try:
-            os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
-        except OSError as error:
-            raise HostError(
-                f"guest {name} can't start: /dev/kvm can't be used on this server ({error.strerror})",
-                "switch virtualization on in the server's firmware, or set `sixstead:server.kvm: false` "
-                "(guests are then emulated, which is slow)",
-            ) from None
 
 
 def define(libvirt: Any, domain: Any | None, value: Value) -> Any:
