@@ -137,7 +137,7 @@ def undo(host: Host) -> bool | None:
     if host.session is None or host.session.broken:
         return None
     try:
-        return bool(host.session.request("roll_back", {}, ROLL_BACK_SECONDS)["undone"])
+        return not bool(host.session.request("roll_back", {}, ROLL_BACK_SECONDS)["holds"])
     except ServerError as error:
         log(f"{host.where}: the change could not be undone over the old connection: {error}")
         return None

@@ -216,8 +216,8 @@ class Agent:
     def roll_back(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """The operator saw that the change does not hold: undo it now instead of at the end of the time limit."""
         with self.writing:
-            undone = self.transaction.armed()
-            return {"undone": undone, "notes": self.transaction.restore(progress)}
+            notes = self.transaction.restore(progress)
+            return {"holds": self.transaction.holds(), "notes": notes}
 
 
 def refuse_other_port(opened: int | None) -> None:

@@ -54,6 +54,7 @@ class Transaction:
 
     def __init__(self, registry: Registry, bundle: str) -> None:
         self.registry, self.bundle = registry, bundle
+        self.begun: tuple[Mapping[str, State], list[str]] = ({}, [])
 
     def armed(self) -> bool:
         """Whether a change waits for its confirmation."""
@@ -80,6 +81,7 @@ class Transaction:
         token = secrets.token_hex(16)
         left = {name: list(items) for name, items in plan.left.items()}
         record = {"token": token, "undo": undo, "entries": dict(entries), "gone": gone, "left": left, "owned": owned}
+        self.begun = (entries, gone)
         self.arm(record)
         try:
             context.progress("applying the network change; it is undone unless it is confirmed")
@@ -137,6 +139,12 @@ class Transaction:
                 raise HostError("the network change was undone before it could be confirmed")
             self.disarm()
         self.registry.settle(record["entries"], record["gone"], record["left"])
+
+    def holds(self) -> bool:
+        """Whether the change that was begun here is confirmed: then the manifest names just what it wanted."""
+        manifest, (entries, gone) = self.registry.manifest, self.begun
+        made = all(manifest.get(key) == {"state": state} for key, state in entries.items())
+        return not self.armed() and made and all(manifest.get(key) is None for key in gone)
 
     def finish_unconfirmed(self, progress: Progress) -> None:
         """A new writer finds a change whose operator is gone: it is undone first."""
