@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from providers.host.agent import facets
 from providers.host.agent.facets import Context, Registry, State, converge
 from providers.host.agent.files import Files
-from providers.host.agent.system import HostError, Records, quoted
+from providers.host.agent.system import HostError, Records, make_dirs, quoted
 
 
 class Killed(BaseException):
@@ -190,3 +191,13 @@ def test_content_in_the_before_state_is_base64_of_the_whole(host: Host) -> None:
     host.up(one="ours")
     captured = host.registry.before("files").get(str(host.etc / "one"))
     assert base64.b64decode(captured["captured"]["content"]) == b"the owner's"
+
+
+def test_two_that_make_the_same_directory_do_not_stumble_over_each_other(tmp_path: Path) -> None:
+    def make(_: int) -> None:
+        for number in range(300):
+            make_dirs(str(tmp_path / str(number) / "a" / "b"))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(make, range(4)))
+    assert len(list(tmp_path.glob("*/a/b"))) == 300

@@ -72,7 +72,8 @@ def make_dirs(path: str, mode: int = 0o755) -> list[str]:
     missing: list[str] = []
     current = path
     while not os.path.isdir(current):
-        if os.path.lexists(current):
+        # looked at again, as another thread may just have made it
+        if os.path.lexists(current) and not os.path.isdir(current):
             raise HostError(f"{current} is in the way: it is not a directory", f"move {current} away")
         missing.append(current)
         current = os.path.dirname(current)
