@@ -26,9 +26,9 @@ BOOT_UNIT = "sixstead-restore.service"
 BOOT_UNIT_PATH = f"/etc/systemd/system/{BOOT_UNIT}"
 SECONDS = 45
 """How long an unconfirmed change stays."""
-AT_BOOT = ("files", "only", "units")
+AT_BOOT = ("files", "only", "configured", "units")
 """What is restored before the network comes up after a reboot: the kernel's own state went with the old boot."""
-ORDER = ("files", "only", "links", "sysctls", "addresses", "routes", "proxies", "nft", "units")
+ORDER = ("files", "only", "configured", "links", "sysctls", "addresses", "routes", "proxies", "nft", "units")
 """The order of restoring: units of ours that were not there before are stopped first of all, while their files exist."""
 
 BOOT_UNIT_TEXT = f"""\
@@ -175,7 +175,7 @@ class Transaction:
                 self.registry.afterwards(context)
             except HostError as error:
                 context.notes.append(str(error))
-            if set(failed) & {"files", "only"}:
+            if set(failed) & {"files", "only", "configured"}:
                 context.notes.append(
                     "the old files are not all back: it is tried again at the next boot and the next `up`"
                 )
