@@ -18,6 +18,7 @@ from . import gateways
 from .checks import refuse_wrong
 from .facets import Context, Registry, State, shortfall, union
 from .system import STATE_DIR, HostError, Progress, make_dirs, run, sync_directory, write_durably
+from .takeover import refuse_losses
 
 DIRECTORY = f"{STATE_DIR}/transaction"
 UNDO, SCRIPT = f"{DIRECTORY}/undo.json", f"{DIRECTORY}/restore.py"
@@ -70,8 +71,9 @@ class Transaction:
         """
         gone = list(gone)
         plan = self.registry.plan(entries, previous, gone)
-        refuse_wrong(plan.differing.get("files", {}))
         owned = self.registry.owned()
+        refuse_wrong(plan.differing.get("files", {}))
+        refuse_losses(plan.wanted, union(*owned.values()))
         self.registry.take_over(plan, entries)
         if plan.empty:
             self.registry.settle(entries, gone, {})
