@@ -9,6 +9,7 @@ import ipaddress
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ class Outlook:
         with ThreadPoolExecutor() as pool:
             routers = pool.submit(gateways.before)
             guests = pool.submit(answering, list(params.get("guests", [])), 1.0)
-            resolvers = pool.submit(resolving, nameservers())
+            resolvers = pool.submit(resolving, nameservers(), 2.0)
             uplink, forwards = str(params.get("uplink", "")), bool(params.get("forwards"))
             return cls(uplink, forwards, *routers.result(), guests.result(), resolvers.result())
 
@@ -52,7 +53,7 @@ class Outlook:
             guests = pool.submit(answering, self.guests, 8.0)
             found = [f"the gateway {gateway} does not answer" for gateway in routers.result()]
             found += [f"the guest {guest} does not answer" for guest in sorted(self.guests - guests.result())]
-        if not found and self.resolvers and not resolving(self.resolvers):
+        if not found and self.resolvers and not resolving(self.resolvers, 8.0):
             found.append(f"no name server answers ({', '.join(sorted(self.resolvers))})")
         return found + ([f"{path} is 0" for path in FORWARDING if not is_on(path)] if self.forwards else [])
 
@@ -75,25 +76,27 @@ def nameservers(path: str = "/etc/resolv.conf") -> list[str]:
     return found
 
 
-def resolving(servers: Iterable[str]) -> set[str]:
-    """Those that answer a query in some way within two seconds."""
+def resolving(servers: Iterable[str], seconds: float) -> set[str]:
+    """Those that answer a query in some way within so many seconds."""
     servers = list(servers)
+    deadline = time.monotonic() + seconds
     with ThreadPoolExecutor() as pool:
-        return {server for server, yes in zip(servers, pool.map(resolves, servers), strict=True) if yes}
+        answers = pool.map(lambda server: resolves(server, deadline), servers)
+        return {server for server, yes in zip(servers, answers, strict=True) if yes}
 
 
-def resolves(server: str) -> bool:
-    """Whether one name server answers; asked twice."""
+def resolves(server: str, deadline: float) -> bool:
+    """Whether one name server answers; asked again every second, and when the network could not be reached."""
     number = os.urandom(2)
-    with contextlib.suppress(OSError):
-        family, kind, protocol, _, address = socket.getaddrinfo(server, 53, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind, protocol) as connection:
+    family, kind, protocol, _, address = socket.getaddrinfo(server, 53, type=socket.SOCK_DGRAM)[0]
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.socket(family, kind, protocol) as connection:
             connection.settimeout(1)
             connection.connect(address)
-            for _ in range(2):
-                with contextlib.suppress(TimeoutError):
-                    connection.send(number + QUERY)
-                    return connection.recv(512)[:2] == number
+            connection.send(number + QUERY)
+            if connection.recv(512)[:2] == number:
+                return True
+        time.sleep(0.1)
     return False
 
 
