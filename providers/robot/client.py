@@ -13,7 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from providers.host.errors import ServerError, count
 from providers.host.sessions import tell
@@ -27,6 +27,10 @@ TIMEOUT = 30.0
 
 LARGEST = 8 * 2**20
 """Bytes of an answer."""
+
+
+EVERYTHING = "*"
+"""Stands for all endpoints."""
 
 
 class RobotError(ServerError):
@@ -53,7 +57,7 @@ class Robot:
 
     `wait`: seconds that all requests together may wait for maintenance and limits. After a refused login no request
     is made any more, as three of them lock this machine out; nor after Robot could not be reached, nor after the
-    waiting is used up: the error is told again for whatever else was wanted.
+    waiting is used up. A limit that is used up closes the one endpoint that it is of.
     """
 
     def __init__(self, endpoint: str, user: str, password: str, wait: float, timeout: float = TIMEOUT) -> None:
@@ -61,8 +65,7 @@ class Robot:
         self.lock = threading.RLock()
         self.written = 0
         self.waited = 0.0
-        self._over: tuple[str, str] | None = None
-        self._closed: dict[str, tuple[Answer, datetime.datetime]] = {}
+        self._closed: dict[str, str] = {}
         login = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._login, self._secrets = f"Basic {login}", [secret for secret in (login, password) if secret]
         host = urllib.parse.urlsplit(endpoint).hostname or ""
@@ -97,7 +100,7 @@ class Robot:
                     self._after_failure(subject, failures, f"no answer of Robot's to {endpoint}: {error}", lasting=True)
                     continue
                 if answer.meaning == "login":
-                    self._give_up(subject, *LOGIN)
+                    self._close(subject, EVERYTHING, "Robot refused the login", *LOGIN)
                 if answer.meaning == "failed":
                     failures += 1
                     self._after_failure(subject, failures, self._said(endpoint, answer), lasting=False)
@@ -108,56 +111,49 @@ class Robot:
                     self._await(subject, endpoint, answer, waits, self.waited - before)
 
     def _check_open(self, subject: str, endpoint: str) -> None:
-        if self._over:
-            raise RobotError(subject, *self._over)
-        if endpoint in self._closed:
-            answer, since = self._closed[endpoint]
-            raise RobotError(subject, *self._with_rest(limits.limit_told(answer, endpoint, since)))
+        """Raises RobotError where it was given up before: in a line, as the first one that it met told it in full."""
+        why = self._closed.get(endpoint) or self._closed.get(EVERYTHING)
+        if why:
+            raise RobotError(subject, f"left to do: not tried, as {why}")
 
-    def _give_up(self, subject: str, what: str, remedy: str) -> None:
-        self._over = what, remedy
+    def _close(self, subject: str, endpoint: str, short: str, what: str, remedy: str) -> NoReturn:
+        """Ask this endpoint no more in this run."""
+        self._closed[endpoint] = f"{short} (see {subject})"
         raise RobotError(subject, what, remedy)
 
     def _after_failure(self, subject: str, failures: int, what: str, *, lasting: bool) -> None:
-        """Pause, or raise RobotError once it was tried often enough; `lasting`: for all later requests, too."""
+        """Pause, or raise RobotError once it was tried often enough; `lasting`: it is given up for the whole run."""
         pause = limits.pause_after_failure(failures)
-        if pause is None:
-            told = self._with_rest(
-                (f"{what} ({failures} tries)", "run it again later; https://status.hetzner.com says more")
-            )
-            if lasting:
-                self._over = told
-            raise RobotError(subject, *told)
-        time.sleep(pause)
+        if pause is not None:
+            time.sleep(pause)
+            return
+        what, remedy = f"{what} ({failures} tries)", self._with_rest(LATER)
+        if lasting:
+            self._close(subject, EVERYTHING, "Robot did not answer", what, remedy)
+        raise RobotError(subject, what, remedy)
 
     def _await(self, subject: str, endpoint: str, answer: Answer, waits: int, waited: float) -> None:
         """Wait for the end of maintenance, or of a limit's interval. Raises RobotError where that would be too long."""
         pause = limits.pause_for(answer, waits, waited, self.wait - self.waited)
-        now = datetime.datetime.now().astimezone()
+        what, remedy = "Robot is in maintenance", LATER
         if answer.meaning == "limit":
-            told = limits.limit_told(answer, endpoint, now)
-        else:
-            told = "Robot is in maintenance", "run it again later; https://status.hetzner.com says more"
-        if pause is None:
-            what, remedy = self._with_rest(told)
-            if self.waited:
-                what += f"; {self.waited:.0f} s were waited in this run"
-            if answer.meaning == "limit":
-                self._closed[endpoint] = answer, now
-                raise RobotError(subject, what, remedy)
-            self._give_up(subject, what, remedy)
+            what, remedy = limits.limit_told(answer, endpoint, datetime.datetime.now().astimezone())
+        if pause is not None:
+            tell(f"{subject}: {what}; trying again in {pause:.0f} s")
+            self.waited += pause
+            time.sleep(pause)
             return
-        tell(f"{subject}: {told[0]}; trying again in {pause:.0f} s")
-        self.waited += pause
-        time.sleep(pause)
+        whole = f"{what}; {self.waited:.0f} s were waited in this run" if self.waited else what
+        if answer.meaning == "limit":
+            self._close(subject, endpoint, "a limit of Robot's is used up", whole, self._with_rest(remedy))
+        self._close(subject, EVERYTHING, "Robot is in maintenance", whole, self._with_rest(remedy))
 
-    def _with_rest(self, told: tuple[str, str]) -> tuple[str, str]:
+    def _with_rest(self, remedy: str) -> str:
         """What was done and stays, so that nobody fears to have to begin again."""
-        what, remedy = told
         if not self.written:
-            return told
+            return remedy
         done = "1 PTR record was" if self.written == 1 else f"{self.written} PTR records were"
-        return what, f"{remedy}. {done} written in this run and stay so; what is left is done by the next one"
+        return f"{remedy}. {done} written in this run and stay so; what is left is done by the next one"
 
     def _said(self, endpoint: str, answer: Answer) -> str:
         said = f"Robot refused {endpoint}: {answer.status} {answer.code}: {answer.message}"
@@ -203,6 +199,8 @@ class Robot:
                 raise Garbled("the answer is larger than any of Robot's")
         return body
 
+
+LATER = "run it again later; https://status.hetzner.com says more"
 
 LOGIN = (
     "Robot refused the login: robotUser or robotPassword is wrong, or this machine's address is locked out (for 10 minutes, after"
