@@ -289,13 +289,15 @@ class FirewallRule:
 class ReverseDns:
     """Who keeps the PTR records of the hoster's addresses, and under which domain names are made; without one, none are.
 
-    `endpoint`: the URL of the hoster's web service. `wait`: seconds that one run may spend, in all, on waiting for it.
+    `endpoint`: the URL of Robot. `wait`: seconds that one run may spend, in all, on waiting for it. `server_id`: the number of
+    a Cloud server; exactly with the provider `cloud` it is set.
     """
 
     provider: str
     domain: str | None
     endpoint: str
     wait: int
+    server_id: int | None = None
 
 
 @dataclass(frozen=True)

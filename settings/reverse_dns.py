@@ -22,19 +22,24 @@ LONGEST_DOMAIN = 253 - 64
 
 
 def read_reverse_dns(node: Node, hoster: Hoster | None) -> ReverseDns:
-    fields = Fields(node, ("provider", "domain", "endpoint", "wait"), RDNS)
+    fields = Fields(node, ("provider", "domain", "endpoint", "wait", "server_id"), RDNS)
+    provider = "robot"
     if fields.has("provider") or (hoster and hoster.name != "hetzner"):
-        read_provider = choice("robot", later=("cloud",))
-        provider = fields.required(
-            "provider", read_provider, "who keeps the PTR records, robot (Hetzner's dedicated servers)"
-        )
-    else:
-        provider = "robot"
+        what = "who keeps the PTR records, robot (Hetzner's dedicated servers) or cloud (Hetzner Cloud)"
+        provider = fields.required("provider", choice("robot", "cloud"), what)
     domain: str | None = fields.optional("domain", read_domain, None)
     endpoint = fields.optional("endpoint", read_endpoint, ROBOT)
     wait = fields.optional("wait", integer(0, 7200, " seconds"), WAIT)
+    server_id: int | None = None
+    if provider == "cloud":
+        server_id = fields.required(
+            "server_id", integer(1, 2**53), "the server's number, as in the Cloud Console's URL"
+        )
+    for name in ("server_id",) if provider == "robot" else ("endpoint", "wait") if provider == "cloud" else ():
+        if fields.has(name):
+            fields.refuse(f"is not for the provider {provider}: leave it out", name)
     fields.close()
-    return ReverseDns(provider, domain, endpoint, wait)
+    return ReverseDns(provider, domain, endpoint, wait, server_id)
 
 
 def read_domain(node: Node) -> str:

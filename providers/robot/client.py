@@ -67,7 +67,7 @@ class Robot:
         self.waited = 0.0
         self._closed: dict[str, str] = {}
         login = base64.b64encode(f"{user}:{password}".encode()).decode()
-        self._login, self._secrets = f"Basic {login}", [secret for secret in (login, password) if secret]
+        self._login, self._secrets = f"Basic {login}", [secret for secret in (login, password, user) if secret]
         host = urllib.parse.urlsplit(endpoint).hostname or ""
         self._open = urllib.request.build_opener(NoRedirect(), *no_proxies(host)).open
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ from providers.reverse_dns import ReverseDnsProvider, records, resource_name
 from providers.robot.answers import Answer, Garbled, read_answer
 from providers.robot.limits import clock, limit_told, pause_after_failure, pause_for
 from providers.robot.ptr_records import read_list
-from tests.unit.test_settings import parsed
+from tests.unit.test_settings import ROOT, parsed
 
 WEB = "2001:db8:1:0:5054:ff:febe:134a"
 
@@ -54,6 +57,35 @@ def test_addresses_get_names(patch: dict[str, Any], found: dict[str, str]) -> No
 def test_a_records_resource_is_named_after_its_address_and_parts_no_urn() -> None:
     assert resource_name("192.0.2.10") == "ptr-192.0.2.10"
     assert resource_name("2001:db8:1::25") == "ptr-2001-db8-1--25"
+
+
+CLOUD = """
+import pulumi
+seen = {}
+class Mocks(pulumi.runtime.Mocks):
+    def new_resource(self, args):
+        seen[args.name] = (args.typ, dict(args.inputs))
+        return args.name, dict(args.inputs)
+    def call(self, args):
+        return {}
+pulumi.runtime.set_mocks(Mocks())
+from components.reverse_dns import ReverseDnsRecords
+from tests.unit.test_settings import parsed
+ReverseDnsRecords("x", parsed({"guests": None, "rdns": {"provider": "cloud", "server_id": 4711}}), after=[])
+import asyncio
+asyncio.get_event_loop().run_until_complete(pulumi.runtime.stack.wait_for_rpcs())
+print(sorted((name, *what) for name, what in seen.items() if name.startswith("ptr-")))
+"""
+
+
+def test_a_cloud_servers_records_are_pulumis_own() -> None:
+    done = subprocess.run([sys.executable, "-c", CLOUD], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    kind = "hcloud:index/rdns:Rdns"
+    expected = [
+        (name, kind, {"dnsPtr": "kvm1.example.net", "ipAddress": ip, "serverId": 4711.0})
+        for name, ip in (("ptr-192.0.2.10", "192.0.2.10"), ("ptr-2001-db8-1--2", "2001:db8:1::2"))
+    ]
+    assert ast.literal_eval(done.stdout or "0") == expected, done.stderr
 
 
 def error(status: int, code: str, **more: object) -> bytes:
