@@ -104,7 +104,7 @@ def prefixes(settings: Settings, facts: Facts) -> list[Finding]:
         for route in facts["routes6"]:
             if route.get("dev") == name and "gateway" not in route and route.get("dst") != "default":
                 routed = IPv6Network(route["dst"])
-                if routed.prefixlen < 128 and routed.overlaps(prefix.prefix) and routed not in covered:
+                if routed.prefixlen < 128 and routed.subnet_of(prefix.prefix) and routed not in covered:
                     found.append(
                         Finding(
                             f"{routed} is routed to {name}, and not to the guests",
