@@ -67,8 +67,8 @@ def bridge_filter(settings: Settings, facts: Facts) -> list[Finding]:
     key = "net.bridge.bridge-nf-call-ip6tables"
     if facts["sysctls"].get(key, "0") == "0":
         return []
-    remedy = f"{by_hand(f'{key}=0')}, unless something else there needs it, as Docker does"
-    return [Finding(f"{key} is on: what guests send passes others' ip6tables rules once more", remedy, remark=True)]
+    what = f"{key} is on: what guests send passes others' ip6tables rules once more"
+    return [Finding(what, f"unless something there needs it, as Docker does: {by_hand(f'{key}=0')}", remark=True)]
 
 
 def is_on(facts: Facts, key: str) -> bool:

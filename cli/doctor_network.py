@@ -29,7 +29,7 @@ def foreign_macs(settings: Settings, facts: Facts) -> list[Finding]:
         found.append(
             Finding(
                 f"{name} sends as {mac}, and the config says {settings.uplink.mac}",
-                f"`ip link set dev {name} address {settings.uplink.mac}` on the server, or correct `sixstead:uplink.mac`",
+                f"if the card was replaced, correct `sixstead:uplink.mac`; else `ip link set dev {name} address {settings.uplink.mac}`",
             )
         )
     above = [

@@ -33,7 +33,7 @@ def network_change(settings: Settings, facts: Facts) -> list[Finding]:
         what = f"a network change of {facts['armed']:.0f} s ago waits for its confirmation"
         return [Finding(what, f"wait {SECONDS} s: it is confirmed then, or undone")]
     what = f"a network change of {facts['armed']:.0f} s ago is neither confirmed nor undone"
-    return [Finding(what, f"`python3 {SCRIPT}` on the server undoes it", by_up=True)]
+    return [Finding(what, f"`python3 {SCRIPT}` on the server undoes it, and so does a reboot")]
 
 
 def services(settings: Settings, facts: Facts) -> list[Finding]:
@@ -82,7 +82,7 @@ def raid(settings: Settings, facts: Facts) -> list[Finding]:
             found.append(
                 Finding(
                     f"the RAID array {name} is degraded: {missing} of {counts[1] if counts else '?'} disks missing{broken}",
-                    f"see `mdadm --detail /dev/{name}` on the server; have the disk replaced, then `mdadm /dev/{name} --add`",
+                    f"see `mdadm --detail /dev/{name}` on the server; have the disk replaced, then `mdadm /dev/{name} --add PARTITION`",
                 )
             )
     return found
@@ -96,7 +96,7 @@ def arrays(mdstat: str) -> Iterator[tuple[str, str]]:
 
 def reboot(settings: Settings, facts: Facts) -> list[Finding]:
     """What was updated and runs only after a reboot: a package that says so, or the kernel."""
-    remedy = f"reboot when it suits; guests with autostart come back ({len(settings.guests)} in the config)"
+    remedy = "reboot when it suits; guests with autostart come back by themselves"
     if facts["reboot_required"] is not None:
         asking = f" ({', '.join(facts['reboot_required'])})" if facts["reboot_required"] else ""
         return [Finding(f"updated packages need a reboot{asking}", remedy)]
