@@ -45,18 +45,24 @@ def redirects(settings: Settings, facts: Facts) -> list[Finding]:
         both = is_on(facts, "net.ipv4.conf.all.accept_redirects"), is_on(facts, f"{key4}.accept_redirects")
         if not is_on(facts, f"{key4}.forwarding"):
             if any(both):
-                found.append(Finding(f"IPv4 redirects are accepted on {name}, as it does not forward", by_up=True))
+                found.append(without_forwarding(facts, "IPv4", name, "net.ipv4.ip_forward", key4))
         elif all(both):
             remedy = by_hand("net.ipv4.conf.all.accept_redirects=0")
             found.append(Finding(f"IPv4 redirects are accepted on {name}", remedy))
         if is_on(facts, f"{key6}.accept_redirects") and is_off(facts, f"{key6}.forwarding"):
-            found.append(Finding(f"IPv6 redirects are accepted on {name}, as it does not forward", by_up=True))
+            found.append(without_forwarding(facts, "IPv6", name, "net.ipv6.conf.all.forwarding", key6))
     ipv4, name = settings.uplink.ipv4, settings.uplink.name
     keys = [f"net.ipv4.conf.{which}.send_redirects" for which in ("all", dotless(name))]
     if ipv4 and ipv4.address.network.prefixlen < 31 and any(is_on(facts, key) for key in keys):
         what = f"IPv4 redirects are sent to neighbours on {name} that take the server for their router"
         found.append(Finding(what, by_hand(" ".join(f"{key}=0" for key in keys)), remark=True))
     return found
+
+
+def without_forwarding(facts: Facts, family: str, name: str, whole: str, key: str) -> Finding:
+    """Redirects accepted for want of forwarding; an `up` turns on what is off as a whole, not on one interface alone."""
+    what = f"{family} redirects are accepted on {name}, as it does not forward"
+    return Finding(what, by_up=True) if is_off(facts, whole) else Finding(what, by_hand(f"{key}.forwarding=1"))
 
 
 def bridge_filter(settings: Settings, facts: Facts) -> list[Finding]:

@@ -112,7 +112,7 @@ def test_what_an_up_mends_is_found_and_an_up_mends_it(stack: Stack) -> None:
     ("check", "done", "what", "cleared"),
     [
         ("redirects", "sysctl -w net.ipv4.conf.all.accept_redirects=1", "IPv4 redirects are accepted on eth0", ""),
-        ("link-local address", "sysctl -w net.ipv6.conf.eth0.addr_gen_mode=2", "by `stable-privacy`", ""),
+        ("link-local address", "sysctl -w net.ipv6.conf.eth0.stable_secret=2001:db8::1", "by `stable-privacy`", ""),
         (
             "link-local address",
             "ip -6 address delete fe80::5054:ff:feaa:1/64 dev eth0",
