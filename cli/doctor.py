@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
 
 from cli import doctor_forwarding, doctor_network, doctor_system
@@ -49,7 +50,7 @@ def only_told(finding: dict[str, object]) -> dict[str, object]:
 
 
 def text(stack: str, results: list[Result], owned: bool) -> str:
-    """A line a check; each finding with what to do about it."""
+    """A line a check or finding; what to do below, once where it is the same."""
     width = max(len(result.name) for result in results)
     lines = [f"{stack}: {summary(results)}"]
     if not owned:
@@ -58,10 +59,11 @@ def text(stack: str, results: list[Result], owned: bool) -> str:
         head = f"  {result.name:<{width}}  "
         if not result.findings:
             lines.append(f"{head}ok       {result.fine}")
-        for finding in result.findings:
+        for finding, following in zip_longest(result.findings, result.findings[1:]):
             lines.append(f"{head}{'remark ' if finding.remark else 'FINDING'}  {finding.what}")
-            lines.append(f"  {'':<{width}}           what to do: {finding.remedy}")
             head = f"  {'':<{width}}  "
+            if following is None or following.remedy != finding.remedy:
+                lines.append(f"{head}         what to do: {finding.remedy}")
     return "\n".join(lines)
 
 

@@ -42,6 +42,8 @@ def redirects(settings: Settings, facts: Facts) -> list[Finding]:
     found = []
     for name in interfaces(settings):
         key4, key6 = (f"net.{family}.conf.{dotless(name)}" for family in ("ipv4", "ipv6"))
+        if f"{key4}.accept_redirects" not in facts["sysctls"]:
+            continue
         both = is_on(facts, "net.ipv4.conf.all.accept_redirects"), is_on(facts, f"{key4}.accept_redirects")
         if not is_on(facts, f"{key4}.forwarding"):
             if any(both):

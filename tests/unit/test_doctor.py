@@ -12,7 +12,7 @@ import yaml
 from cli.doctor import CHECKS, plain, summary, text
 from cli.doctor_checks import Result, clock_offset, examined, questions, units
 from cli.doctor_system import release_number
-from tests.unit.test_settings import BASE, changed, parsed
+from tests.unit.test_settings import changed, parsed
 
 TABLE: Any = yaml.safe_load((Path(__file__).parent / "doctor_cases.yaml").read_text())
 CASES = TABLE["cases"]
@@ -84,6 +84,18 @@ def test_a_line_for_each_check_and_the_remedies_below() -> None:
     assert "  clock                  FINDING  the server's clock is 3600 s ahead of this machine's" in lines
     assert sum("what to do: " in line for line in lines) == 2
     assert summary(results_of({})) == "nothing found"
+
+
+def test_what_mends_several_findings_is_said_once() -> None:
+    results = results_of({"facts": {"nft": {"inet sixstead": None, "bridge sixstead": None}}})
+    lines = text("kvm1", results, owned=True).splitlines()
+    assert lines[0] == "kvm1: 2 findings"
+    assert sum("is not loaded" in line for line in lines) == 2
+    assert sum("what to do: " in line for line in lines) == 1
+
+
+def test_a_server_without_an_up_is_said_to_be_one() -> None:
+    results = results_of({"facts": {"owned": False}})
     assert "has changed nothing on this server yet" in text("kvm1", results, owned=False)
 
 
@@ -92,7 +104,3 @@ def test_json_says_the_same() -> None:
     assert [one["check"] for one in said] == [check.name for check in CHECKS]
     (change,) = [one for one in said if one["grade"] == "finding"]
     assert set(change["findings"][0]) == {"what", "remedy", "remark"}
-
-
-def test_the_base_config_is_the_one_that_the_facts_are_of() -> None:
-    assert BASE["uplink"]["name"] in TABLE["facts"]["links"]
