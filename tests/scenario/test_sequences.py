@@ -108,12 +108,13 @@ def valid(draw: random.Random, config: dict[str, Any]) -> None:
     """Another config that is right for the lab's hoster."""
     network, server = config["networks"]["main"], config["server"]
     length = ip_interface(config["uplink"]["ipv4"]["address"]).network.prefixlen
+    translator, other_translator = ({"nat64": {"prefix": f"2001:db8:{n}::/96"}, "dns64": {}} for n in (64, 65))
     changes: list[Callable[[], Any]] = [
         lambda: server.update(backend=draw.choice(["ifupdown", "networkd", "netplan"])),
         lambda: server.update(open={"tcp": sorted(draw.sample([53, 80, 443, 8080], 2))}),
         lambda: config["uplink"]["ipv4"].update(address=f"{SERVER4}/{32 if length == 26 else 26}"),
         lambda: config["prefixes"]["main"].update(address=f"2001:db8:1::{draw.choice([2, 5, 7])}"),
-        lambda: network.update(nat64=draw.choice([False, {"prefix": "2001:db8:65::/96"}])),
+        lambda: network.update(draw.choice([{"nat64": False, "dns64": False}, translator, other_translator])),
         lambda: network.update(bridge=draw.choice(["br-main", "br-other"])),
         lambda: config.update(guests=draw.choice([{}, {"web": config["guests_of_the_lab"]["web"]}])),
         lambda: config["prefixes"]["main"].update(delivery=draw.choice(["routed", "on-link"])),
