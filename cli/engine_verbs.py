@@ -42,6 +42,11 @@ def main(argv: list[str]) -> int:
             from cli.embedded_verbs import stack_name
 
             return firewall.run(args, root, stack_name(args, root))
+        if args.verb == "trust":
+            from cli import trust
+            from cli.embedded_verbs import stack_name
+
+            return trust.run(args, root, stack_name(args, root))
         if engine == "pulumi":
             from cli import pulumi_verbs
 

@@ -91,9 +91,16 @@ class Ports:
 
 
 @dataclass(frozen=True)
+class PublicKey:
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Server:
     """`kvm`: guests run on the processor's own virtualization; without it they are emulated, which is slow. `open`: what
-    the internet may reach on the server itself, beside SSH."""
+    the internet may reach on the server itself, beside SSH. `operators`: the keys that log in to the server, and no
+    others; none means that its authorized_keys is left alone."""
 
     name: str
     ssh: Ssh
@@ -102,6 +109,7 @@ class Server:
     backend: str
     kvm: bool = True
     open: Ports = Ports()
+    operators: tuple[PublicKey, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -243,12 +251,6 @@ class Disk:
 
     size: int | None
     on_delete: str = "keep"
-
-
-@dataclass(frozen=True)
-class PublicKey:
-    name: str
-    text: str
 
 
 @dataclass(frozen=True)

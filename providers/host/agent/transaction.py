@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .facets import Context, Registry, State, shortfall, union
+from .logins import refuse_lock_out
 from .probes import answering
 from .system import STATE_DIR, HostError, Progress, make_dirs, run, sync_directory, write_durably
 
@@ -69,6 +70,7 @@ class Transaction:
         """
         gone = list(gone)
         plan = self.registry.plan(entries, previous, gone)
+        refuse_lock_out(plan, self.registry, context)
         owned = self.registry.owned()
         self.registry.take_over(plan, entries)
         if plan.empty:
