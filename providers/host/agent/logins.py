@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from .facets import Context, Plan, Registry
+from .facets import Context, Plan, Registry, union
 from .system import HostError, refuse_links, run
 
 FILE = "/.ssh/authorized_keys"
@@ -28,8 +28,9 @@ def refuse_lock_out(plan: Plan, registry: Registry, context: Context) -> None:
     `params["login"]` says who that is: `user`, `key` (base64) and its `fingerprint`.
     """
     login = context.params.get("login") or {}
-    for path, wanted in plan.differing.get("files", {}).items():
-        if path.endswith(FILE):
+    ours = union(*registry.owned().values()).get("files", {})
+    for path, wanted in plan.wanted.get("files", {}).items():
+        if path.endswith(FILE) and (path not in ours or path in plan.differing.get("files", {})):
             refuse_unread(path, login, context)
             refuse_links(path)
             present = keys_in(text_of(plan.observed.get("files", {}).get(path)))
