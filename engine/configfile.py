@@ -127,10 +127,8 @@ def _edit(text: str, keys: Keys, value: Any, remove: bool) -> str | None:
         pair = next((p for p in node.value if p[0].value == key), None)
         if pair is None:
             return None if remove or node.flow_style else _append(text, node, _nested(keys[depth:], value))
-        if depth == len(keys) - 1 and node.flow_style:
-            return None if remove else _replace_inside(text, pair[1], value)
         if depth == len(keys) - 1:
-            return _replace(text, pair, value, remove)
+            return _replace(text, pair, value, remove, bool(node.flow_style))
         node = pair[1]
     return None
 
@@ -171,29 +169,23 @@ def _append(text: str, node: yaml.MappingNode, addition: Any) -> str:
     return "".join([*lines[:at], _block(addition, node.start_mark.column), *lines[at:]])
 
 
-def _replace_inside(text: str, node: yaml.Node, value: Any) -> str | None:
-    """The text with one value of a flow mapping changed: on whatever lines that stands, nothing else does."""
-    if isinstance(value, dict | list) or not isinstance(value, str | int):
-        return None
-    scalar = json.dumps(value) if not isinstance(value, str) or set(value) & set(",[]{}#:") else _scalar(value)
-    return f"{text[: node.start_mark.index]}{scalar}{text[node.end_mark.index :]}"
-
-
-def _replace(text: str, pair: tuple[yaml.Node, yaml.Node], value: Any, remove: bool) -> str:
+def _replace(text: str, pair: tuple[yaml.Node, yaml.Node], value: Any, remove: bool, inside: bool) -> str | None:
+    """`inside`: the pair stands in a flow mapping, whose lines may hold other pairs: only a value can be changed there."""
     key, node = pair
     lines = text.splitlines(keepends=True)
     first, last = key.start_mark.line, _last_line(node)
     indent = key.start_mark.column
     if remove:
-        return "".join(lines[:first] + lines[last:])
+        return None if inside else "".join(lines[:first] + lines[last:])
     simple = isinstance(node, yaml.ScalarNode) and node.style not in ("|", ">") and first == last - 1
     simple |= isinstance(node, yaml.SequenceNode) and bool(node.flow_style)
     if simple and not isinstance(value, dict | list):
         start, end = node.start_mark.index, node.end_mark.index
-        scalar = json.dumps(value) if not isinstance(value, str) else _scalar(value)
+        quoted = not isinstance(value, str) or (inside and set(value) & set(",[]{}"))
+        scalar = json.dumps(value) if quoted else _scalar(value)
         space = "" if start == 0 or text[start - 1].isspace() else " "
         return f"{text[:start]}{space}{scalar}{text[end:]}"
-    return "".join([*lines[:first], _block({key.value: value}, indent), *lines[last:]])
+    return None if inside else "".join([*lines[:first], _block({key.value: value}, indent), *lines[last:]])
 
 
 def _scalar(text: str) -> str:

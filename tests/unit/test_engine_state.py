@@ -139,6 +139,9 @@ encryptionsalt: x
         (["toy:server", "os"], None, True, "debian-13", "ssh: {host: 192.0.2.10}   # the address"),
         (["toy:list", 1], "two", False, None, "- one\n  - two"),
         (["toy:server", "ssh", "port"], 22, False, "{host", "port: 22"),
+        (["toy:server", "ssh", "host"], "a, b]", False, "192.0.2.10}", 'ssh: {host: "a, b]"}   # the address'),
+        (["toy:server", "ssh", "host"], ["a"], False, "{host", "host:\n      - a\n"),
+        (["toy:server", "ssh", "host"], None, True, "192.0.2.10}", "    ssh: {}\n"),
         (["toy:deep", "a", "b"], 1, False, None, "  toy:deep:\n    a:\n      b: 1\n"),
     ],
 )
