@@ -37,10 +37,12 @@ def main(argv: list[str]) -> int:
         engine = choose(args.engine)
         root = project_root(Path(args.cwd or ".").resolve())
         args.config_file = str(Path(args.config_file).absolute()) if args.config_file else None
-        if args.verb == "firewall":
-            from cli import firewall
+        if args.verb in ("firewall", "restore"):
+            from cli import firewall, restore
             from cli.embedded_verbs import stack_name
 
+            if args.verb == "restore":
+                return restore.run(args, root, lambda: stack_name(args, root))
             return firewall.run(args, root, stack_name(args, root))
         if engine == "pulumi":
             from cli import pulumi_verbs

@@ -26,6 +26,7 @@ from settings import Settings
 
 ROLL_BACK_SECONDS = 15
 """How long the old connection may take to say that the change was undone; the server's own timer does it otherwise."""
+RESCUE = "`./sixstead restore -s STACK` tells the way through the rescue system"
 
 
 class HostNetworkProvider(HostProvider):
@@ -127,7 +128,8 @@ def confirm(host: Host, addresses: list[str], token: str) -> None:
         raise ServerError(
             str(host.where),
             f"the network change was not confirmed, so {now}: {error.what}",
-            "the server has its old network; correct the config and run `up` again",
+            "the server has its old network; correct the config and run `up` again"
+            + ("" if undone else f". If it stays unreachable, {RESCUE}"),
         ) from None
 
 
