@@ -20,7 +20,9 @@ SECTIONS = f"{STATE_DIR}/network.json"
 
 def text_of(bundle: str) -> str:
     """The whole script."""
-    return f"#!/usr/bin/python3\n{bundle}\nfrom sixstead_agent.rescue import main\nsys.exit(main(sys.argv[1:]))\n"
+    return (
+        f"#!/usr/bin/python3\n{bundle.rstrip()}\nfrom sixstead_agent.rescue import main\nsys.exit(main(sys.argv[1:]))\n"
+    )
 
 
 def write_script(bundle: str) -> None:
