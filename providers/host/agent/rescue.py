@@ -53,6 +53,8 @@ def main(argv: list[str]) -> int:
         what = f"{error.what}\n  what to do: {error.remedy}" if error.remedy else error.what
     except OSError as error:
         what = f"{error.filename or 'a file'}: {error.strerror}"
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
     say(f"not done: {what}")
     return 1
 
