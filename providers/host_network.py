@@ -128,9 +128,14 @@ def confirm(host: Host, addresses: list[str], token: str) -> None:
         raise ServerError(
             str(host.where),
             f"the network change was not confirmed, so {now}: {error.what}",
-            "the server has its old network; correct the config and run `up` again"
-            + ("" if undone else f". If it stays unreachable, {RESCUE}"),
+            what_to_do(bool(undone)),
         ) from None
+
+
+def what_to_do(undone: bool) -> str:
+    """After a change that was not confirmed; where the server did not say that it was undone, the way back is named."""
+    again = "the server has its old network; correct the config and run `up` again"
+    return again if undone else f"{again}. If it stays unreachable, {RESCUE}"
 
 
 def undo(host: Host) -> bool | None:

@@ -48,8 +48,6 @@ def test_a_wrong_gateway_is_undone_and_the_error_says_so(stack: Stack, family: s
     assert done.code != 0
     assert "the network change was not confirmed, so" in done.text, done.text
     assert "correct the config and run `up` again" in done.text
-    # IPv4 carries the operator's own connection: without it the server's word is missing that all is well
-    assert ("`./sixstead restore -s STACK` tells the way" in done.text) == (family == "ipv4")
     assert "Traceback" not in done.text
     wait_until(lambda: answers(stack, SERVER4) and answers(stack, SERVER6), SECONDS, "the owner is locked out")
     assert time.monotonic() - ended < SECONDS
