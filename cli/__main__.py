@@ -29,6 +29,7 @@ VERBS: dict[str, Verb] = {
     "firewall": Verb("who may talk to whom, with counters", _ENGINE, True),
     "doctor": Verb("check a server against known pitfalls, with remedies", _ENGINE, True),
     "trust": Verb("pin the server's new host key", _ENGINE, True),
+    "restore": Verb("the way back through the hoster's rescue system", _ENGINE, True),
     "stack": Verb("stack init|ls|rm|export|import", _ENGINE, True),
     "config": Verb("config [set|get|rm]", _ENGINE, True),
     "lab": Verb("the simulated hoster: lab up|reset|reboot|exec|counters|status|down ...", "lab.__main__"),

@@ -66,6 +66,10 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("trust", parents=[common], help=what, description=what)
     verb.add_argument("--fingerprint", metavar="SHA256:...", help="refuse any other key than this one")
     verb.add_argument("-y", "--yes", action="store_true", help="do not ask; needs --fingerprint")
+    what = "the way back through the hoster's rescue system, when the server cannot be reached any more"
+    verb = verbs.add_parser("restore", parents=[common], help=what, description=what)
+    verb.add_argument("--root", metavar="DIR", help="in the rescue system itself: where the server's root is mounted")
+    verb.add_argument("--before", action="store_true", help="with --root: put back the network from before Sixstead")
     _stack_verbs(verbs.add_parser("stack", help="stacks: init, ls, rm, export, import"), common)
     _config_verbs(verbs.add_parser("config", help="a stack's config: set, get, rm", parents=[common]), common)
     return top

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from cli.doctor_checks import Check, Facts, Finding, units
-from providers.host.agent.transaction import SCRIPT, SECONDS
+from providers.host.agent.script import SCRIPT
+from providers.host.agent.transaction import SECONDS
 from settings import Settings
 
 FAR = 10.0
@@ -33,7 +34,7 @@ def network_change(settings: Settings, facts: Facts) -> list[Finding]:
         what = f"a network change of {facts['armed']:.0f} s ago waits for its confirmation"
         return [Finding(what, f"wait {SECONDS} s: it is confirmed then, or undone")]
     what = f"a network change of {facts['armed']:.0f} s ago is neither confirmed nor undone"
-    return [Finding(what, f"`python3 {SCRIPT}` on the server undoes it, and so does a reboot")]
+    return [Finding(what, f"`{SCRIPT}` on the server undoes it, and so does a reboot")]
 
 
 def services(settings: Settings, facts: Facts) -> list[Finding]:

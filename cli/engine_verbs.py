@@ -37,10 +37,12 @@ def main(argv: list[str]) -> int:
         engine = choose(args.engine)
         root = project_root(Path(args.cwd or ".").resolve())
         args.config_file = str(Path(args.config_file).absolute()) if args.config_file else None
-        if args.verb in ("firewall", "doctor", "trust"):
-            from cli import doctor, firewall, trust
+        if args.verb in ("firewall", "doctor", "trust", "restore"):
+            from cli import doctor, firewall, restore, trust
             from cli.embedded_verbs import stack_name
 
+            if args.verb == "restore":
+                return restore.run(args, root, lambda: stack_name(args, root))
             look = {"firewall": firewall.run, "doctor": doctor.run, "trust": trust.run}[args.verb]
             return look(args, root, stack_name(args, root))
         if engine == "pulumi":

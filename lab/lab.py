@@ -170,12 +170,12 @@ class Lab:
         with self._alone():
             self._server().cut_power()
 
-    def power_on(self) -> None:
-        """Boot a server that is off from the disk it has, and wait for its login."""
+    def power_on(self, within: float = 60) -> None:
+        """Boot a server that is off from the disk it has, and wait so many seconds for its login. Raises LabError."""
         with self._alone():
             server = self._server()
             server.power_on()
-            server.wait_ready()
+            server.wait_ready(within=within)
 
     def down(self, purge: bool = False) -> None:
         """Remove the lab without a trace; with `purge` also the cache that all labs of this clone share."""

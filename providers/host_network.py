@@ -26,6 +26,7 @@ from settings import Settings
 
 ROLL_BACK_SECONDS = 15
 """How long the old connection may take to say that the change was undone; the server's own timer does it otherwise."""
+RESCUE = "`./sixstead restore -s STACK` tells the way through the rescue system"
 
 
 class HostNetworkProvider(HostProvider):
@@ -132,8 +133,14 @@ def confirm(host: Host, addresses: list[str], token: str) -> None:
         raise ServerError(
             str(host.where),
             f"the network change was not confirmed, so {now}: {error.what}",
-            "the server has its old network; correct the config and run `up` again",
+            what_to_do(bool(undone)),
         ) from None
+
+
+def what_to_do(undone: bool) -> str:
+    """After a change that was not confirmed; where the server did not say that it was undone, the way back is named."""
+    again = "the server has its old network; correct the config and run `up` again"
+    return again if undone else f"{again}. If it stays unreachable, {RESCUE}"
 
 
 def undo(host: Host) -> bool | None:

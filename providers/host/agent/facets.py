@@ -34,6 +34,8 @@ class Context:
     """A change that did not hold is undone: what it made goes, whoever made it."""
     at_boot: bool = False
     """Nothing runs yet: daemons will read their files when they start."""
+    told: Callable[[str], None] | None = None
+    """Is given a line for each item that is put back, where somebody reads along."""
 
 
 class Facet(Protocol):

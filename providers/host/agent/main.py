@@ -21,10 +21,10 @@ from .backend import backend
 from .examine import examine
 from .facets import Context, State, converge
 from .registry import make_registry
-from .system import STATE_DIR, HostError, Progress
+from .script import refresh_script, remove_script
+from .system import LOCK, STATE_DIR, HostError, Progress
 from .transaction import Transaction
 
-LOCK = "/run/sixstead.lock"
 LOCK_WAIT = 100
 """Seconds that a writer waits for another one."""
 SILENCE = 75
@@ -144,6 +144,7 @@ class Agent:
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
         os.pwrite(descriptor, f"{self.operator} (since {since})".encode(), 0)
         self.lock = descriptor
+        refresh_script(self.transaction.bundle)
         self.transaction.finish_unconfirmed(progress)
 
     def hello(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -198,6 +199,7 @@ class Agent:
                     return
                 with contextlib.suppress(OSError):
                     os.rmdir(directory)
+            remove_script()
             for name in ("before", "manifest", "stale", "transaction", ""):
                 with contextlib.suppress(OSError):
                     os.rmdir(f"{STATE_DIR}/{name}".rstrip("/"))

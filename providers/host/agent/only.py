@@ -47,15 +47,19 @@ class Only:
                 sync_directory(os.path.dirname(pattern))
 
     def restore(self, captured: Mapping[str, Any], context: Context) -> None:
-        """Put back what is missing now."""
+        """Put back what is missing now; to undo a change, also what is another."""
         for pattern, files in captured.items():
             if context.undo:
                 # what the change had brought back goes again
                 for path in set(glob.glob(pattern)) - set(files or {}):
                     os.unlink(path)
                     wrote(path, context)
-            missing = {path: was for path, was in (files or {}).items() if not os.path.lexists(path)}
-            Files().restore(missing, context)
+            other = {
+                path: was
+                for path, was in (files or {}).items()
+                if not os.path.lexists(path) or (context.undo and capture_file(path) != was)
+            }
+            Files().restore(other, context)
 
 
 def others_of(pattern: str, ours: str) -> list[str]:

@@ -82,7 +82,7 @@ def resolving(servers: Iterable[str], seconds: float) -> set[str]:
     deadline = time.monotonic() + seconds
     with ThreadPoolExecutor() as pool:
         answers = pool.map(lambda server: resolves(server, deadline), servers)
-        return {server for server, yes in zip(servers, answers, strict=True) if yes}
+        return {server for server, yes in zip(servers, answers) if yes}  # noqa: B905 - a rescue system's Python may lack it
 
 
 def resolves(server: str, deadline: float) -> bool:

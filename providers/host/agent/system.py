@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 STATE_DIR = "/var/lib/sixstead"
+LOCK = "/run/sixstead.lock"
+"""Held by the one who changes this host; it says who that is."""
 
 Progress = Callable[[str], None]
 

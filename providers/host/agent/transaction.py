@@ -18,11 +18,13 @@ from .checks import refuse_wrong
 from .facets import Context, Registry, State, shortfall, union
 from .logins import refuse_lock_out
 from .outward import Leaving, Outlook
+from .restore import put_back
+from .script import SCRIPT, remember_sections, write_script
 from .system import STATE_DIR, HostError, Progress, make_dirs, run, sync_directory, write_durably
 from .takeover import refuse_losses
 
 DIRECTORY = f"{STATE_DIR}/transaction"
-UNDO, SCRIPT = f"{DIRECTORY}/undo.json", f"{DIRECTORY}/restore.py"
+UNDO = f"{DIRECTORY}/undo.json"
 BALLAST = f"{DIRECTORY}/ballast"
 """Space that an undoing may need on a disk that the change has filled."""
 SPARE = 256 * 1024
@@ -32,10 +34,6 @@ BOOT_UNIT = "sixstead-restore.service"
 BOOT_UNIT_PATH = f"/etc/systemd/system/{BOOT_UNIT}"
 SECONDS = 45
 """How long an unconfirmed change stays."""
-AT_BOOT = ("files", "only", "configured", "units")
-"""What is restored before the network comes up after a reboot: the kernel's own state went with the old boot."""
-ORDER = ("files", "only", "configured", "links", "sysctls", "addresses", "routes", "proxies", "nft", "units")
-"""The order of restoring: units of ours that were not there before are stopped first of all, while their files exist."""
 
 BOOT_UNIT_TEXT = f"""\
 [Unit]
@@ -80,6 +78,8 @@ class Transaction:
         owned = self.registry.owned()
         refuse_wrong(plan.differing.get("files", {}))
         refuse_losses(plan.wanted, union(*owned.values()))
+        write_script(self.bundle)
+        remember_sections([*entries, *gone], owned)
         self.registry.take_over(plan, entries)
         if plan.empty:
             self.registry.settle(entries, gone, {})
@@ -129,7 +129,6 @@ class Transaction:
         make_dirs(STATE_DIR, 0o700)
         make_dirs(DIRECTORY, 0o700)
         write_durably(BALLAST, os.urandom(SPARE + len(json.dumps(record["undo"]))), 0o600)
-        write_durably(SCRIPT, self.bundle.encode() + RESTORE_MAIN.encode(), 0o700)
         write_durably(BOOT_UNIT_PATH, BOOT_UNIT_TEXT.encode())
         wants = "/etc/systemd/system/sysinit.target.wants"
         make_dirs(wants)
@@ -139,7 +138,7 @@ class Transaction:
         run(["systemctl", "reset-failed", f"{TIMER}.service", f"{TIMER}.timer"], check=False)
         run([
             "systemd-run", "--quiet", f"--unit={TIMER}", f"--on-active={SECONDS}",
-            "--timer-property=AccuracySec=100ms", "/usr/bin/python3", SCRIPT,
+            "--timer-property=AccuracySec=100ms", "/usr/bin/python3", SCRIPT, "--timer",
         ])  # fmt: skip
         # last, so that nothing is armed without something that will undo it
         write_durably(UNDO, json.dumps(record).encode(), 0o600)
@@ -170,35 +169,24 @@ class Transaction:
 
         `record` is what was armed, for whoever made the change: the timer may have undone a part of it, and be gone.
         """
+        context = Context(progress, undo=True, at_boot=at_boot)
         with exclusive():
-            record = self.record() or record
-            if record is None:
-                return []
-            context = Context(progress, undo=True, at_boot=at_boot)
-            failed = []
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(BALLAST)
-            for name, captured in steps_back(record["undo"]):
-                if at_boot and name not in AT_BOOT:
-                    continue
-                try:
-                    self.registry.facets[name].restore(captured, context)
-                except Exception as error:
-                    # whatever it is, the rest must still be restored
-                    failed.append(name)
-                    context.notes.append(f"{name} could not be restored wholly: {error}")
-            try:
-                self.registry.afterwards(context)
-            except HostError as error:
-                context.notes.append(str(error))
-            if set(failed) & {"files", "only", "configured"}:
-                context.notes.append(
-                    "the old files are not all back: it is tried again at the next boot and the next `up`"
-                )
-                return context.notes
-            self.forget(record)
-            self.disarm(at_boot)
-            return context.notes
+            self.undo(context, record)
+        return context.notes
+
+    def undo(self, context: Context, record: dict[str, Any] | None = None) -> None:
+        """See restore; whoever calls this sees to it that nobody else does."""
+        record = self.record() or record
+        if record is None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(BALLAST)
+        failed = put_back(self.registry, record["undo"], context)
+        if failed & {"files", "only", "configured"}:
+            context.notes.append("the old files are not all back: it is tried again at the next boot and the next `up`")
+            return
+        self.forget(record)
+        self.disarm(context.at_boot)
 
     def forget(self, record: dict[str, Any]) -> None:
         """The manifest says again what it said before the change."""
@@ -236,20 +224,6 @@ class Transaction:
         shutil.rmtree(DIRECTORY, ignore_errors=True)
 
 
-def steps_back(undo: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Facets with what they restore, in the order in which that can be done."""
-    units = undo.get("units", {})
-    stopped = {unit: was for unit, was in units.items() if not str(was or "").endswith("running")}
-    if stopped:
-        yield "units", stopped
-    for name in ORDER:
-        captured = (
-            {unit: was for unit, was in units.items() if unit not in stopped} if name == "units" else undo.get(name)
-        )
-        if captured:
-            yield name, captured
-
-
 @contextlib.contextmanager
 def exclusive() -> Iterator[None]:
     """Confirm and restore never overlap."""
@@ -259,12 +233,3 @@ def exclusive() -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-RESTORE_MAIN = """
-import sys
-from sixstead_agent.registry import make_registry
-from sixstead_agent.transaction import Transaction
-for note in Transaction(make_registry(), "").restore(print, at_boot="--boot" in sys.argv):
-    print(note)
-"""
