@@ -16,7 +16,7 @@ kind() {
     ! grep -q '^DEVTYPE=' "$card/uevent" || return 0 # wlan, bridge, vlan, bond
     if [ -e "$card/device" ]; then
         case $(readlink -f "$card/device/subsystem") in */usb) echo 2 ;; *) echo 1 ;; esac
-    elif [ "$(cat "$card/ifindex")" != "$(cat "$card/iflink")" ]; then
+    elif ip -brief link show type veth | grep -q "^$1@"; then
         echo 3
     fi
 }
