@@ -17,9 +17,10 @@ from lab.store import Say, digest, entry
 
 # What the product installs on a server, and what guest images are made of; apt adds what they depend on.
 REPOSITORY = (
-    "bind9-dnsutils", "bridge-utils", "dns-root-data", "genisoimage", "kea-dhcp6-server", "libvirt-clients",
-    "libvirt-daemon-driver-qemu", "libvirt-daemon-system", "ndisc6", "ndppd", "nftables", "ovmf", "python3-libvirt",
-    "qemu-system-x86", "qemu-utils", "radvd", "radvdump", "tayga", "tcpdump", "unbound", "unbound-anchor", "xorriso",
+    "bind9-dnsutils", "bridge-utils", "dns-root-data", "genisoimage", "ifupdown", "kea-dhcp6-server",
+    "libvirt-clients", "libvirt-daemon-driver-qemu", "libvirt-daemon-system", "ndisc6", "ndppd", "netplan.io",
+    "nftables", "ovmf", "python3-libvirt", "qemu-system-x86", "qemu-utils", "radvd", "radvdump", "tayga",
+    "tcpdump", "unbound", "unbound-anchor", "xorriso",
 )  # fmt: skip
 _NO_DOCS = tuple(f"path-exclude=/usr/share/{part}/*" for part in ("man", "locale", "doc"))
 _APT = ("Acquire::Languages=none", "APT::Install-Recommends=false")

@@ -156,14 +156,10 @@ class HostNetwork(Resource, module="sixstead", name="HostNetwork"):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         uplink, prefixes = settings.uplink, list(settings.prefixes.values())
-        gateways = [str(uplink.ipv4.gateway)] if uplink.ipv4 else []
-        for prefix in prefixes[:1]:
-            scope = f"%{uplink.name}" if prefix.gateway.is_link_local else ""
-            gateways.append(f"{prefix.gateway}{scope}")
         own = ([str(uplink.ipv4.address.ip)] if uplink.ipv4 else []) + [str(prefix.address) for prefix in prefixes]
         inputs = {
             "desired": pulumi.Output.secret(json.dumps(dict(sections), sort_keys=True)),
             "applies": {},
-            "params": {"gateways": gateways, "confirm_at": own, "ssh_port": settings.server.ssh.port},
+            "params": {"confirm_at": own, "ssh_port": settings.server.ssh.port},
         }
         super().__init__(HostNetworkProvider(), name, inputs, opts)

@@ -27,6 +27,8 @@ GUESTS = (
     "genisoimage",
 )
 
+BACKENDS = {"ifupdown": ("ifupdown",), "networkd": (), "netplan": ("netplan.io",)}
+
 NOT_STARTED = ("tayga.service",)
 """A unit that its package would start with a configuration that is not ours is masked first, until the next boot."""
 
@@ -34,7 +36,7 @@ NOT_STARTED = ("tayga.service",)
 def names(settings: Settings) -> list[str]:
     """Package names, sorted."""
     networks = settings.networks.values()
-    wanted = {*FIREWALL, *(ROUTER if networks else ())}
+    wanted = {*FIREWALL, *BACKENDS[settings.server.backend], *(ROUTER if networks else ())}
     wanted |= {*(NAT64 if settings.nat64_gateways else ()), *(DNS64 if any(n.dns64 for n in networks) else ())}
     wanted |= set(GUESTS if settings.guests else ())
     return sorted(wanted)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv6Address
 
-from providers.host.agent.facets import State
+from providers.backends import idle
+from providers.host.agent.facets import State, union
 from settings import Network, Prefix, Settings, Uplink
 
 PATH = "/etc/network/interfaces"
@@ -14,8 +15,13 @@ HEADER = "# Written by Sixstead: `preview --refresh --diff` shows edits, `up --r
 
 
 def uplink(settings: Settings) -> State:
-    """The main file."""
-    return {"files": {PATH: interfaces(settings.uplink, list(settings.prefixes.values()))}}
+    """The main file, and that it is read at boot."""
+    own: State = {
+        "packages": {"ifupdown": "installed"},
+        "files": {PATH: interfaces(settings.uplink, list(settings.prefixes.values()))},
+        "units": {idle.BOOT_UNIT: "enabled"},
+    }
+    return union(own, idle.networkd(idle.interfaces(settings)))
 
 
 def interfaces(uplink: Uplink, prefixes: list[Prefix]) -> str:
@@ -26,8 +32,12 @@ def interfaces(uplink: Uplink, prefixes: list[Prefix]) -> str:
     if uplink.ipv4:
         lines += [f"iface {uplink.name} inet static", f"    address {uplink.ipv4.address}"]
         if uplink.ipv4.on_link:
-            lines.append(f"    pointopoint {uplink.ipv4.gateway}")
-        lines += [f"    gateway {uplink.ipv4.gateway}", *mtu, ""]
+            # not `pointopoint`: the gateway would be a part of the address, which no other backend can say
+            lines.append(f"    up ip route replace {uplink.ipv4.gateway} dev {uplink.name}")
+            lines.append(f"    up ip route replace default via {uplink.ipv4.gateway} dev {uplink.name}")
+        else:
+            lines.append(f"    gateway {uplink.ipv4.gateway}")
+        lines += [*mtu, ""]
     for number, prefix in enumerate(prefixes):
         lines += [f"iface {uplink.name} inet6 static", f"    address {prefix.address}/128", "    accept_ra 0"]
         lines += ["    dad-attempts 0", *(mtu if number == 0 and not uplink.ipv4 else [])]

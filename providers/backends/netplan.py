@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
+from providers.backends import idle
 from providers.backends.networkd import DIRECTORY as NETWORKD
-from providers.backends.networkd import HEADER, proxies_beside
-from providers.host.agent.facets import State
+from providers.backends.networkd import HEADER, UNIT, proxies_beside
+from providers.host.agent.facets import State, union
 from settings import Network, Settings, Uplink
 
 DIRECTORY = "/etc/netplan"
@@ -42,7 +43,10 @@ def uplink(settings: Settings) -> State:
             routes += [{"to": f"{prefix.gateway}/128", "scope": "link"}] if beyond else []
             routes.append({"to": "default", "via": str(prefix.gateway), "on-link": True})
     wanted = {**interface(addresses), **({"mtu": uplink.mtu} if uplink.mtu != 1500 else {}), "routes": routes}
-    return {
+    own: State = {
+        "packages": {"netplan.io": "installed"},
+        "units": {UNIT: "enabled, running"},
+        "configured": {uplink.name: made_by_netplan(uplink.name, "/run/systemd/network")},
         "files": {
             path_of(uplink.name): secret(document("ethernets", uplink.name, wanted)),
             drop_in(uplink.name): HEADER + KEEP,
@@ -50,6 +54,7 @@ def uplink(settings: Settings) -> State:
         },
         "only": {f"{DIRECTORY}/*.yaml": OURS},
     }
+    return union(own, idle.ifupdown(idle.interfaces(settings)))
 
 
 def bridge(network: Network) -> State:
@@ -59,6 +64,7 @@ def bridge(network: Network) -> State:
         "mtu": network.mtu,
         **interface([str(network.prefix.bridge_address)]),
         "ignore-carrier": True,
+        "optional": True,
         "parameters": {"stp": False},
     }
     return {
@@ -82,9 +88,9 @@ def path_of(interface: str) -> str:
     return f"{DIRECTORY}/{OURS.replace('*', interface)}"
 
 
-def made_by_netplan(interface: str) -> str:
+def made_by_netplan(interface: str, directory: str = NETWORKD) -> str:
     """Where a drop-in to netplan's own .network file of an interface belongs: drop-ins go by the file's name."""
-    return f"{NETWORKD}/10-netplan-{interface}.network"
+    return f"{directory}/10-netplan-{interface}.network"
 
 
 def drop_in(interface: str) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv6Address
 
-from providers.host.agent.facets import State
+from providers.backends import idle
+from providers.host.agent.facets import State, union
 from settings import Network, Prefix, Settings, Uplink
 
+UNIT = "systemd-networkd.service"
 DIRECTORY = "/etc/systemd/network"
 HEADER = "# Written by Sixstead: `preview --refresh --diff` shows edits, `up --refresh` undoes them.\n"
 FIRST = "0-sixstead"
@@ -19,9 +21,14 @@ FIRST = "0-sixstead"
 
 
 def uplink(settings: Settings) -> State:
-    """The uplink's file."""
+    """The uplink's file, and the daemon that reads it."""
     path = f"{DIRECTORY}/{FIRST}-{settings.uplink.name}.network"
-    return {"files": {path: uplink_text(settings.uplink, list(settings.prefixes.values()))}}
+    own: State = {
+        "files": {path: uplink_text(settings.uplink, list(settings.prefixes.values()))},
+        "units": {UNIT: "enabled, running"},
+        "configured": {settings.uplink.name: path},
+    }
+    return union(own, idle.ifupdown(idle.interfaces(settings)))
 
 
 def uplink_text(uplink: Uplink, prefixes: Sequence[Prefix]) -> str:
@@ -51,7 +58,8 @@ def bridge(network: Network) -> State:
     """The bridge as a device, and its address; it is configured before the first guest gives it a carrier."""
     path = f"{DIRECTORY}/{FIRST}-{network.bridge}"
     device = f"[NetDev]\nName={network.bridge}\nKind=bridge\nMACAddress={network.mac}\nMTUBytes={network.mtu}\n"
-    lines = ["[Match]", f"Name={network.bridge}", "", "[Network]", "DHCP=no", *COMMON, "ConfigureWithoutCarrier=yes"]
+    lines = ["[Match]", f"Name={network.bridge}", "", "[Link]", "RequiredForOnline=no", ""]
+    lines += ["[Network]", "DHCP=no", *COMMON, "ConfigureWithoutCarrier=yes"]
     lines += ["KeepConfiguration=static", "", "[Address]", f"Address={network.prefix.bridge_address}"]
     lines += ["DuplicateAddressDetection=none"]
     return {"files": {f"{path}.netdev": HEADER + device, f"{path}.network": HEADER + "\n".join(lines) + "\n"}}

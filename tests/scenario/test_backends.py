@@ -94,7 +94,7 @@ def test_a_wrong_gateway_is_undone(stack: Stack) -> None:
     done = stack.up(check=False)
     stack.write(prefixes=right)
     assert done.code != 0
-    assert "the network change was not confirmed, so" in done.text, done.text
+    assert "the network change was undone: after the change the gateway" in done.text, done.text
     wait_until(lambda: stack.server("ip", "-6", "route", "show", "default") == before, 60, "the owner is locked out")
     stack.up("--refresh")
     stack.preview("--refresh", "--expect-no-changes")

@@ -112,7 +112,7 @@ def applied(stack: Stack, change: Callable[[dict[str, State]], None]) -> None:
     change(wrong)
     provider = HostNetworkProvider()
     provider.config = stack.config.get
-    params = {"gateways": ["192.0.2.1", "fe80::1%eth0"], "confirm_at": [SERVER4, SERVER6]}
+    params = {"confirm_at": [SERVER4, SERVER6]}
     try:
         provider.transact(wrong, right, params, [])
     finally:
@@ -149,7 +149,7 @@ def test_a_wrong_section_is_undone(stack: Stack, fault: str) -> None:
     def do() -> None:
         with pytest.raises(ServerError) as raised:
             applied(stack, SECTIONS[fault])
-        assert "undone" in str(raised.value)
+        assert any(word in str(raised.value) for word in ("undone", "nothing was changed"))
 
     survives(stack, fault, do)
 

@@ -35,11 +35,16 @@ from providers.host.agent.units import parse
             ["-4 address add 192.0.2.10/32 dev eth0", "-4 address delete 192.0.2.10/26 dev eth0"],
         ),
         ([], ["192.0.2.10/26"], ["-4 address add 192.0.2.10/26 dev eth0 broadcast +"]),
-        (["192.0.2.9/32"], [], ["-4 address delete 192.0.2.9 peer 192.0.2.1/32 dev eth0"]),
+        (["192.0.2.9/32,peer=192.0.2.1"], [], ["-4 address delete 192.0.2.9 peer 192.0.2.1/32 dev eth0"]),
+        (
+            ["192.0.2.9/32"],
+            ["192.0.2.9/32,peer=192.0.2.1"],
+            ["-4 address add 192.0.2.9 peer 192.0.2.1/32 dev eth0", "-4 address delete 192.0.2.9/32 dev eth0"],
+        ),
     ],
 )
 def test_addresses_change_by_the_smallest_difference(now: list[str], wanted: list[str], commands: list[str]) -> None:
-    assert address_commands("eth0", now, wanted, {"192.0.2.9/32": "192.0.2.1/32"}) == commands
+    assert address_commands("eth0", now, wanted) == commands
 
 
 def test_links_read_as_an_owner_would_say_them() -> None:
@@ -72,7 +77,8 @@ def test_only_permanent_addresses_count() -> None:
         {"local": "fe80::1", "prefixlen": 64, "scope": "link"},
         {"local": "2001:db8::5054:ff:fe00:1", "prefixlen": 64, "scope": "global", "dynamic": True},
     ]
-    assert parse_addresses([{"ifname": "eth0", "addr_info": info}]) == {"eth0": "192.0.2.10/32 2001:db8::2/64"}
+    value = "192.0.2.10/32,peer=192.0.2.1 2001:db8::2/64"
+    assert parse_addresses([{"ifname": "eth0", "addr_info": info}]) == {"eth0": value}
     assert parse_addresses([{"ifname": "eth1", "addr_info": []}]) == {}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
+from .configured import network_file
+
 
 def backend(root: str = "") -> str:
     """`networkd` or `netplan` where systemd-networkd configured that interface from a file, else `ifupdown`.
@@ -11,12 +13,8 @@ def backend(root: str = "") -> str:
     Read from /proc and /run/systemd/netif, without a process: every session asks.
     """
     for interface in uplinks(root):
-        with contextlib.suppress(OSError), open(f"{root}/sys/class/net/{interface}/ifindex", encoding="ascii") as file:
-            number = file.read().strip()
-            with open(f"{root}/run/systemd/netif/links/{number}", encoding="utf-8") as state:
-                found = dict(line.rstrip("\n").split("=", 1) for line in state if "=" in line)
-            if path := found.get("NETWORK_FILE"):
-                return "netplan" if "/10-netplan-" in path else "networkd"
+        if path := network_file(interface, root):
+            return "netplan" if "/10-netplan-" in path else "networkd"
     return "ifupdown"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .checks import refuse_wrong
 from .stale import mark_stale
 from .system import STATE_DIR, HostError, Progress, Records
 
@@ -251,6 +252,7 @@ def converge(
     """
     gone = list(gone)
     plan = registry.plan(entries, previous, gone)
+    refuse_wrong(plan.differing.get("files", {}))
     registry.take_over(plan, entries)
     if not plan.empty:
         registry.carry_out(plan, context)

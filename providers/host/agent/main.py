@@ -156,6 +156,7 @@ class Agent:
         return {
             "os": os_name,
             "backend": backend(),
+            "network": self.registry.manifest.get("uplink") is not None,
             "boot_id": boot,
             "uid": os.geteuid(),
             "python": sys.version.split()[0],

@@ -49,27 +49,27 @@ def parse_links(entries: Iterable[Json]) -> dict[str, str]:
 
 
 def parse_addresses(entries: Iterable[Json]) -> dict[str, str]:
-    """Address values from `ip -json address show`; a peer address is the gateway's and not ours."""
+    """Address values from `ip -json address show`; one with a peer (ifupdown's `pointopoint`) is written with it."""
     values = {}
     for entry in entries:
         found = [
-            ipaddress.ip_interface(f"{info['local']}/{info['prefixlen']}")
+            info
             for info in entry.get("addr_info", [])
             if info.get("scope") != "link" and not info.get("dynamic") and not info.get("temporary")
         ]
-        values[entry["ifname"]] = " ".join(str(address) for address in sorted(found, key=sorting))
+        values[entry["ifname"]] = " ".join(address_of(info) for info in sorted(found, key=sorting))
     return {name: value for name, value in values.items() if value}
 
 
-def parse_peers(entries: Iterable[Json]) -> dict[str, str]:
-    """The peer of each address that has one (ifupdown's `pointopoint`): without it, the address can't be deleted."""
-    infos = (info for entry in entries for info in entry.get("addr_info", []))
-    return {f"{i['local']}/{i['prefixlen']}": f"{i['address']}/{i['prefixlen']}" for i in infos if "address" in i}
+def address_of(info: Json) -> str:
+    """`192.0.2.10/26`, or `192.0.2.10/32,peer=192.0.2.1`."""
+    return f"{info['local']}/{info['prefixlen']}" + (f",peer={info['address']}" if "address" in info else "")
 
 
-def sorting(address: Any) -> tuple[int, int, int]:
+def sorting(info: Json) -> tuple[int, int, int]:
     """IPv4 first, then by number."""
-    return (address.version, int(address.ip), address.network.prefixlen)
+    address = ipaddress.ip_address(info["local"])
+    return (address.version, int(address), info["prefixlen"])
 
 
 def family_of(text: str) -> str:
@@ -149,21 +149,19 @@ class Addresses:
 
     def apply(self, wanted: Mapping[str, Any], observed: Mapping[str, Any], context: Context) -> None:
         """Add what is missing, remove what is too much. An address that only changes its prefix length goes and comes at once."""
-        peers = parse_peers(ip_json(["address", "show"]))
         for name, value in wanted.items():
-            batch(address_commands(name, str(observed.get(name) or "").split(), value.split(), peers))
+            batch(address_commands(name, str(observed.get(name) or "").split(), value.split()))
 
     def restore(self, captured: Mapping[str, Any], context: Context) -> None:
         """The old set again."""
-        entries = ip_json(["address", "show"])
-        present, peers = parse_addresses(entries), parse_peers(entries)
+        present = parse_addresses(ip_json(["address", "show"]))
         links = parse_links(ip_json(["-details", "link", "show"]))
         for name, was in captured.items():
             if name in links:
-                batch(address_commands(name, present.get(name, "").split(), (was or "").split(), peers))
+                batch(address_commands(name, present.get(name, "").split(), (was or "").split()))
 
 
-def address_commands(interface: str, now: list[str], wanted: list[str], peers: Mapping[str, str]) -> list[str]:
+def address_commands(interface: str, now: list[str], wanted: list[str]) -> list[str]:
     """The ip(8) batch lines from one set of addresses to another.
 
     IPv6 keeps one entry an address whatever its prefix length (RFC 4291 interface addresses; `ip addr add` says
@@ -179,15 +177,21 @@ def address_commands(interface: str, now: list[str], wanted: list[str], peers: M
         family, bare = family_of(address), address.split("/")[0]
         if bare in resized:
             old = next(a for a in now if a.split("/")[0] == bare and a not in wanted)
-            lines.append(f"{family} address delete {old} dev {interface}")
-        more = " nodad" if family == "-6" else " broadcast +" if int(address.split("/")[1]) < 31 else ""
-        lines.append(f"{family} address add {address} dev {interface}{more}")
+            lines.append(f"{family} address delete {in_words(old)} dev {interface}")
+        wide = "," not in address and int(address.split("/")[1]) < 31
+        more = " nodad" if family == "-6" else " broadcast +" if wide else ""
+        lines.append(f"{family} address add {in_words(address)} dev {interface}{more}")
     for address in now:
         if address not in wanted and address.split("/")[0] not in resized:
-            peer = f" peer {peers[address]}" if address in peers else ""
-            bare = address.split("/")[0] if peer else address
-            lines.append(f"{family_of(address)} address delete {bare}{peer} dev {interface}")
+            lines.append(f"{family_of(address)} address delete {in_words(address)} dev {interface}")
     return lines
+
+
+def in_words(address: str) -> str:
+    """An address as ip-address(8) takes it: a prefix length belongs to the peer where there is one."""
+    own, _, peer = address.partition(",peer=")
+    local, _, length = own.partition("/")
+    return f"{local} peer {peer}/{length}" if peer else own
 
 
 class Routes:

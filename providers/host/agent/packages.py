@@ -19,6 +19,10 @@ APT = [
 ]  # fmt: skip
 
 
+NETWORK = ("networking.service", "systemd-networkd.service", "systemd-networkd.socket", "netplan-ovs-cleanup.service")
+"""What configures the network is never stopped with its package: an owner moves to another backend by a network change."""
+
+
 class Packages:
     """Packages that must be installed."""
 
@@ -90,7 +94,7 @@ class Packages:
             packages = closure(going, depends) - closure(remaining, depends) - set(before["installed"])
             enabled = set(enabled_units()) - set(before["enabled"])
             active = set(active_units()) - set(before["active"])
-            owners = packages_of({u for u in enabled | active if not u.startswith("sixstead")})
+            owners = packages_of({u for u in enabled | active if not u.startswith("sixstead") and u not in NETWORK})
             stop_and_disable({u for u, names in owners.items() if names & packages}, enabled)
         if not remaining:
             records.remove("before")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .answers import Answers
+from .configured import Configured
 from .disks import Disks
 from .domains import Domains
 from .facets import Registry
@@ -36,6 +37,7 @@ def make_registry() -> Registry:
             "seeds": Seeds(),
             "domains": Domains(),
             "units": Units(),
+            "configured": Configured(),
             "answers": Answers(),
         },
         first_to_go=("units",),

@@ -14,8 +14,9 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from . import gateways
+from .checks import refuse_wrong
 from .facets import Context, Registry, State, shortfall, union
-from .probes import answering
 from .system import STATE_DIR, HostError, Progress, make_dirs, run, sync_directory, write_durably
 
 DIRECTORY = f"{STATE_DIR}/transaction"
@@ -25,9 +26,9 @@ BOOT_UNIT = "sixstead-restore.service"
 BOOT_UNIT_PATH = f"/etc/systemd/system/{BOOT_UNIT}"
 SECONDS = 45
 """How long an unconfirmed change stays."""
-AT_BOOT = ("files", "only", "units")
+AT_BOOT = ("files", "only", "configured", "units")
 """What is restored before the network comes up after a reboot: the kernel's own state went with the old boot."""
-ORDER = ("files", "only", "links", "sysctls", "addresses", "routes", "proxies", "nft", "units")
+ORDER = ("files", "only", "configured", "links", "sysctls", "addresses", "routes", "proxies", "nft", "units")
 """The order of restoring: units of ours that were not there before are stopped first of all, while their files exist."""
 
 BOOT_UNIT_TEXT = f"""\
@@ -69,13 +70,13 @@ class Transaction:
         """
         gone = list(gone)
         plan = self.registry.plan(entries, previous, gone)
+        refuse_wrong(plan.differing.get("files", {}))
         owned = self.registry.owned()
         self.registry.take_over(plan, entries)
         if plan.empty:
             self.registry.settle(entries, gone, {})
             return {"changed": False, "observed": {key: dict(state) for key, state in entries.items()}, "notes": []}
-        gateways = list(context.params.get("gateways", []))
-        answered_before = answering(gateways, 1.0) if gateways else set()
+        routers, echoed = gateways.before()
         touched = plan.touched(self.registry)
         undo = {name: self.registry.facets[name].capture(items) for name, items in touched.items()}
         token = secrets.token_hex(16)
@@ -89,11 +90,9 @@ class Transaction:
             wrong = shortfall(plan.wanted, self.registry.observe(plan.wanted))
             if wrong:
                 raise HostError("after the change the host is still not as wanted: " + "; ".join(wrong))
-            context.progress("asking the gateways for an echo")
-            forget_neighbours(answered_before)
-            silent = answered_before - answering(answered_before, 8.0)
-            if silent:
-                raise HostError(f"{', '.join(sorted(silent))} does not answer any more after the change")
+            context.progress("looking for the gateways")
+            if silent := gateways.missing(routers, echoed):
+                raise HostError(f"after the change the gateway {', '.join(silent)} does not answer")
             if not self.armed():
                 raise HostError(f"the change took longer than {SECONDS} s, so its time to be confirmed was over")
         except Exception as error:
@@ -176,7 +175,7 @@ class Transaction:
                 self.registry.afterwards(context)
             except HostError as error:
                 context.notes.append(str(error))
-            if set(failed) & {"files", "only"}:
+            if set(failed) & {"files", "only", "configured"}:
                 context.notes.append(
                     "the old files are not all back: it is tried again at the next boot and the next `up`"
                 )
@@ -233,14 +232,6 @@ def steps_back(undo: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Map
         )
         if captured:
             yield name, captured
-
-
-def forget_neighbours(addresses: Iterable[str]) -> None:
-    """So that neighbours are found anew: where that is broken, what is still remembered would hide it for a while."""
-    for address in addresses:
-        bare, _, interface = address.partition("%")
-        where = ["dev", interface] if interface else []
-        run(["ip", "-6" if ":" in bare else "-4", "neighbour", "flush", "to", bare, *where], check=False)
 
 
 @contextlib.contextmanager
