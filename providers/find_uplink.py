@@ -30,7 +30,7 @@ def render(uplink: Uplink) -> State:
 
 
 def unit(uplink: Uplink) -> str:
-    """Whatever becomes of it, the boot goes on: nothing requires it."""
+    """Whatever becomes of it, the boot goes on: nothing requires it. By /bin/sh, as the unit is tried before the script is there."""
     return f"""\
 [Unit]
 Description=Find the network card that is {uplink.name}
@@ -45,7 +45,7 @@ Before=network-pre.target networking.service systemd-networkd.service shutdown.t
 Type=oneshot
 RemainAfterExit=yes
 TimeoutStartSec={SECONDS}
-ExecStart={PATH} {uplink.name} {uplink.mac}
+ExecStart=/bin/sh {PATH} {uplink.name} {uplink.mac}
 
 [Install]
 WantedBy=sysinit.target
