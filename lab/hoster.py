@@ -79,8 +79,11 @@ class Hoster:
         frame = b"\xff" * 6 + bytes.fromhex(mac.replace(":", "")) + b"\x88\xb5" + b"\0" * 46
 
         def send() -> None:
+            links = json.loads(run(["ip", "-json", "link", "show"]))
+            # by its address, as the server may call it otherwise by now
+            card = next(link["ifname"] for link in links if link["address"] == self._topology.mac)
             with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
-                raw.bind((self._topology.uplink, 0))
+                raw.bind((card, 0))
                 raw.send(frame)
 
         in_netns(self._names.server, send)

@@ -62,6 +62,8 @@ def test_while_its_card_is_there_the_unit_does_nothing(stack: Stack) -> None:
 
 def test_with_a_new_card_and_without_the_unit_the_server_is_away(stack: Stack) -> None:
     stack.server("systemctl", "disable", "sixstead-uplink.service")
+    with pytest.raises(LabError, match="while the server is off"):
+        stack.lab.swap_nic(OWN_NAME, NEW_MAC)
     stack.lab.cut_power()
     stack.lab.swap_nic(OWN_NAME, NEW_MAC)
     with pytest.raises(LabError, match="SSH on"):
@@ -111,6 +113,12 @@ def test_with_the_mac_address_corrected_all_is_as_wanted(stack: Stack) -> None:
     stack.preview("--refresh", "--expect-no-changes")
 
 
+def test_the_switch_tolerates_the_new_mac_address_alone(stack: Stack) -> None:
+    assert stack.lab.counters()["foreign_mac_frames"] == 0
+    stack.lab.inject_foreign_frame(OLD_MAC)
+    assert stack.lab.counters()["foreign_mac_frames"] == 1
+
+
 def test_destroy_removes_it_and_says_what_the_next_reboot_would_do(stack: Stack, backend: str) -> None:
     done = stack.destroy()
     assert f"the network card eth0 is called {OWN_NAME} by itself" in done.text, done.text
@@ -122,4 +130,4 @@ def test_destroy_removes_it_and_says_what_the_next_reboot_would_do(stack: Stack,
     assert wants == ""
     if backend == "ifupdown":
         assert "Sixstead" not in stack.server("cat", FILES[backend])
-    assert stack.lab.counters()["foreign_mac_frames"] == 0
+    assert stack.lab.counters()["foreign_macs"] == [OLD_MAC]
