@@ -30,7 +30,7 @@ test: check
 
 faults:
 	@./setup --lab
-	$(PYTEST) -q -s tests/scenario/test_faults.py
+	$(PYTEST) -q -s tests/scenario/test_faults.py tests/scenario/test_faults_midway.py
 
 bench:
 	@./setup --lab

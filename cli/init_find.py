@@ -73,7 +73,7 @@ def find(name: str, probe: Probe) -> Finding:
         reasons.append(f"{uplink} is a {what}; the uplink must be a plain Ethernet interface")
     backend = backend_of(probe, uplink)
     reasons.extend(REASONS[backend](probe, uplink))
-    ipv4, ipv4_notes = ipv4_of(probe, link)
+    ipv4, ipv4_notes = ipv4_of(probe, link, reasons)
     hoster = hoster_of(probe, ipv4)
     prefixes = prefixes_of(probe, link, hoster, reasons)
     if reasons:
@@ -195,7 +195,9 @@ def interfaces_in(text: str) -> list[str]:
     return list(dict.fromkeys(words[1] for words in lines if len(words) > 1 and words[0] in ("iface", "mapping")))
 
 
-def ipv4_of(probe: Probe, link: Mapping[str, Any]) -> tuple[tuple[IPv4Interface, IPv4Address] | None, list[str]]:
+def ipv4_of(
+    probe: Probe, link: Mapping[str, Any], reasons: list[str]
+) -> tuple[tuple[IPv4Interface, IPv4Address] | None, list[str]]:
     """The uplink's first IPv4 address and its gateway; a note names further addresses."""
     addresses = [entry for entry in link["addr_info"] if entry["family"] == "inet" and entry["scope"] == "global"]
     gateways = [
@@ -209,7 +211,9 @@ def ipv4_of(probe: Probe, link: Mapping[str, Any]) -> tuple[tuple[IPv4Interface,
     more = ", ".join(entry["local"] for entry in addresses[1:])
     notes = []
     if addresses[0].get("dynamic"):
-        notes.append(f"The address {first.ip} came by DHCP; the stack makes it a static one.")
+        reasons.append(
+            f"the address {first.ip} came by DHCP: configure it as a static one, with the hoster's values, then try again"
+        )
     if more:
         notes.append(f"{link['ifname']} has further IPv4 addresses ({more}), which are not taken over.")
     return (first, IPv4Address(gateways[0])), notes

@@ -23,7 +23,7 @@ class Guests(pulumi.ComponentResource):
         used = {guest.image.name for guest in settings.guests.values()}
         images = {n: GuestImage(image, child) for n, image in settings.images.items() if n in used}
         secret = is_secret("guests")  # then some guest's user-data is
-        machines = [
+        machines: list[pulumi.Resource] = [
             GuestMachine(
                 guest,
                 kvm=settings.server.kvm,
@@ -32,11 +32,13 @@ class Guests(pulumi.ComponentResource):
             )
             for guest in settings.guests.values()
         ]
+        self.ready: list[pulumi.Resource] = []
         if machines:
-            GuestsReady(
+            ready = GuestsReady(
                 "guests-ready",
                 settings.guests.values(),
                 kvm=settings.server.kvm,
                 opts=pulumi.ResourceOptions(parent=self, depends_on=machines),
             )
+            self.ready.append(ready)
         self.register_outputs({})

@@ -65,7 +65,7 @@ class HostNetworkProvider(HostProvider):
     def delete(self, _id: str, _props: Props) -> None:
         """The network as it was before."""
         props = plain(_props)
-        params = props.get("params") or {}
+        params = {**(props.get("params") or {}), "forwards": False, "guests": []}
         self.transact({}, json.loads(props.get("desired") or "{}"), params, params.get("confirm_at", []))
 
     def apply(self, props: Props, previous: Mapping[str, State], previous_addresses: Sequence[str]) -> Props:
@@ -155,11 +155,23 @@ class HostNetwork(Resource, module="sixstead", name="HostNetwork"):
         sections: Mapping[str, State],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        uplink, prefixes = settings.uplink, list(settings.prefixes.values())
-        own = ([str(uplink.ipv4.address.ip)] if uplink.ipv4 else []) + [str(prefix.address) for prefix in prefixes]
         inputs = {
             "desired": pulumi.Output.secret(json.dumps(dict(sections), sort_keys=True)),
             "applies": {},
-            "params": {"confirm_at": own, "ssh_port": settings.server.ssh.port},
+            "params": params_of(settings),
         }
         super().__init__(HostNetworkProvider(), name, inputs, opts)
+
+
+def params_of(settings: Settings) -> dict[str, Any]:
+    """How a change is confirmed, and what the server looks at by itself before that."""
+    uplink, networks, guests = settings.uplink, settings.networks.values(), settings.guests.values()
+    own = [str(uplink.ipv4.address.ip)] if uplink.ipv4 else []
+    return {
+        "confirm_at": own + [str(prefix.address) for prefix in settings.prefixes.values()],
+        "ssh_port": settings.server.ssh.port,
+        "uplink": uplink.name,
+        "forwards": bool(networks),
+        "guests": [str(guest.address) for guest in guests],
+        "inside": [*(network.mac for network in networks), *(guest.mac for guest in guests)],
+    }

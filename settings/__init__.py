@@ -32,6 +32,7 @@ from settings.model import (
     Ports,
     Prefix,
     PublicKey,
+    ReverseDns,
     RouterAdvertisement,
     Server,
     Settings,
@@ -46,6 +47,7 @@ from settings.model import (
 from settings.networks import NETWORK, PREFIX, NetworkReader, read_prefix
 from settings.problems import Problem, SettingsError, suggestion
 from settings.reader import Node, Table, attempt, list_of, table
+from settings.reverse_dns import read_reverse_dns
 from settings.server import SERVER, UPLINK, read_server, read_uplink
 from settings.ssh_keys import fingerprint
 from settings.values import check_label, check_name
@@ -73,6 +75,7 @@ __all__ = [
     "Prefix",
     "Problem",
     "PublicKey",
+    "ReverseDns",
     "RouterAdvertisement",
     "Server",
     "Settings",
@@ -89,7 +92,7 @@ __all__ = [
 ]
 
 NAMESPACE = "sixstead:"
-SECTIONS = ("server", "uplink", "prefixes", "networks", "keys", "images", "guests", "firewall")
+SECTIONS = ("server", "uplink", "prefixes", "networks", "keys", "images", "guests", "firewall", "rdns")
 CREDENTIALS = ("sshKey", "sshKeyPassphrase", "sudoPassword", "robotUser", "robotPassword")
 """Keys that may stand in the config, as secrets; nothing here reads them."""
 
@@ -155,7 +158,9 @@ def parse(config: Mapping[str, Any], stack: str = "", read_file: Callable[[str],
         f"{{web: {GUEST}}}",
     )
     rules = attempt(section("firewall", []), list_of(RuleReader(guests).read, "[{from: web, to: mail, tcp: [25]}]"))
-    report.extend(conflicts(Draft(uplink, prefixes, networks, guests)))
+    has_rdns = config.get("rdns") is not None
+    rdns = attempt(section("rdns"), lambda node: read_reverse_dns(node, hoster)) if has_rdns else None
+    report.extend(conflicts(Draft(server, uplink, prefixes, networks, guests, has_rdns)))
     if report or server is None or uplink is None or rules is None:
         raise SettingsError(report, stack)
-    return Settings(server, uplink, prefixes.good, networks.good, keys.good, images.good, guests.good, rules)
+    return Settings(server, uplink, prefixes.good, networks.good, keys.good, images.good, guests.good, rules, rdns)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from settings.model import Dns64, Guest, Nat64, Network, Prefix, Uplink, eui64, guest_mac, tap_name
+from settings.model import Dns64, Guest, Nat64, Network, Prefix, Server, Uplink, eui64, guest_mac, tap_name
 from settings.problems import Problem
 from settings.reader import Table
 
@@ -16,12 +16,14 @@ _TRANSLATOR = re.compile(r"nat64(-\d+)?")
 
 @dataclass(frozen=True)
 class Draft:
-    """Whatever of a stack could be read."""
+    """Whatever of a stack could be read. `rdns`: whether `sixstead:rdns` stands in it, right or wrong."""
 
+    server: Server | None
     uplink: Uplink | None
     prefixes: Table[Prefix]
     networks: Table[Network]
     guests: Table[Guest]
+    rdns: bool = False
 
 
 def conflicts(draft: Draft) -> Iterator[Problem]:
@@ -31,6 +33,7 @@ def conflicts(draft: Draft) -> Iterator[Problem]:
     yield from _resolvers(draft)
     yield from _macs(draft)
     yield from _addresses(draft)
+    yield from _ptrs(draft)
 
 
 def _prefixes(draft: Draft) -> Iterator[Problem]:
@@ -181,3 +184,10 @@ def _addresses(draft: Draft) -> Iterator[Problem]:
             yield Problem(
                 f"{key}.address", f"{guest.address}{origin} is already {taken}: give it another one with `address:`"
             )
+
+
+def _ptrs(draft: Draft) -> Iterator[Problem]:
+    things = [("sixstead:server", draft.server), *draft.guests]
+    for key, thing in things if not draft.rdns else ():
+        if thing and thing.ptr is not None:
+            yield Problem(f"{key}.ptr", "has no effect without sixstead:rdns, which says who keeps the PTR records")

@@ -23,11 +23,12 @@ from settings.model import (
 from settings.networks import in_prefix
 from settings.ports import read_port_list, read_ports
 from settings.reader import Fields, Node, Table, Wrong, boolean, choice, integer, kind, list_of, text
+from settings.reverse_dns import read_ptr
 
 GUEST = "{image: d13, memory: 2GiB, disk: 20GiB, keys: [alice], open: {tcp: [80, 443]}}"
 _FIELDS = (
     *("image", "memory", "vcpus", "disk", "keys", "open", "network"),
-    *("mac", "address", "autostart", "user_data", "cmdline"),
+    *("mac", "address", "autostart", "user_data", "cmdline", "ptr"),
 )
 _MIB = 2**20
 
@@ -52,6 +53,7 @@ class GuestReader:
         autostart = fields.optional("autostart", boolean, True)
         user_data = fields.optional("user_data", read_user_data, "")
         cmdline = fields.optional("cmdline", text, "")
+        ptr: str | None = fields.optional("ptr", read_ptr, None)
         if cmdline and image and not image.boot:
             fields.refuse(f"image {image.name} boots by its own boot loader: only a kernel image takes this", "cmdline")
         fields.close()
@@ -64,7 +66,7 @@ class GuestReader:
         elif disk and disk.size is None and not image.disk:
             node.refuse(f"is missing: image {image.name} has no disk whose size could be taken", "disk", "size")
         return Guest(
-            name, image, memory, vcpus, disk, keys, ports, network, mac, address, autostart, user_data, cmdline
+            name, image, memory, vcpus, disk, keys, ports, network, mac, address, autostart, user_data, cmdline, ptr
         )
 
     def _keys(self, node: Node) -> tuple[PublicKey, ...]:

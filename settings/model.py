@@ -93,7 +93,7 @@ class Ports:
 @dataclass(frozen=True)
 class Server:
     """`kvm`: guests run on the processor's own virtualization; without it they are emulated, which is slow. `open`: what
-    the internet may reach on the server itself, beside SSH."""
+    the internet may reach on the server itself, beside SSH. `ptr`: see Guest."""
 
     name: str
     ssh: Ssh
@@ -102,6 +102,7 @@ class Server:
     backend: str
     kvm: bool = True
     open: Ports = Ports()
+    ptr: str | None = None
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,8 @@ class PublicKey:
 class Guest:
     """A virtual machine. `open`: what the internet may reach. `user_data`: a user-data part of cloud-init's, or empty.
 
-    `cmdline` is added to the image's, for direct kernel boot. `disk` is None where there is nothing to store.
+    `cmdline` is added to the image's, for direct kernel boot. `disk` is None where there is nothing to store. `ptr`: what
+    its address's PTR record says, where that is typed; None is the default, an empty text is none at all.
     """
 
     name: str
@@ -271,6 +273,7 @@ class Guest:
     autostart: bool
     user_data: str
     cmdline: str
+    ptr: str | None = None
 
 
 @dataclass(frozen=True)
@@ -280,6 +283,21 @@ class FirewallRule:
     source: str
     destination: str
     ports: Ports
+
+
+@dataclass(frozen=True)
+class ReverseDns:
+    """Who keeps the PTR records of the hoster's addresses, and under which domain names are made; without one, none are.
+
+    `endpoint`: the URL of Robot. `wait`: seconds that one run may spend, in all, on waiting for it. `server_id`: the number of
+    a Cloud server; exactly with the provider `cloud` it is set.
+    """
+
+    provider: str
+    domain: str | None
+    endpoint: str
+    wait: int
+    server_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -294,6 +312,7 @@ class Settings:
     images: dict[str, Image]
     guests: dict[str, Guest]
     firewall: tuple[FirewallRule, ...]
+    rdns: ReverseDns | None = None
 
     @property
     def nat64_gateways(self) -> tuple[Nat64, ...]:

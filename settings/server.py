@@ -6,6 +6,7 @@ from settings import ssh_keys, values
 from settings.model import HOSTERS, SYSTEMS, Hoster, OperatingSystem, Ports, Server, Ssh, Uplink, UplinkIPv4
 from settings.ports import read_ports
 from settings.reader import Fields, Node, Wrong, boolean, choice, integer, list_of
+from settings.reverse_dns import read_ptr
 
 SERVER = "{ssh: {host: 192.0.2.10, host_key: ssh-ed25519 AAAA...}, os: debian-13}"
 UPLINK = "{name: enp5s0, mac: 90:1b:0e:aa:bb:cc, ipv4: {address: 192.0.2.10/32, gateway: 192.0.2.1}}"
@@ -13,7 +14,7 @@ MTU = integer(1280, 9216, " bytes")  # IPv6 needs 1280 (RFC 8200, section 5)
 
 
 def read_server(node: Node, stack: str) -> Server:
-    fields = Fields(node, ("name", "ssh", "hoster", "os", "backend", "kvm", "open"), SERVER)
+    fields = Fields(node, ("name", "ssh", "hoster", "os", "backend", "kvm", "open", "ptr"), SERVER)
     name = fields.optional("name", values.domain_name, stack)
     if not name and not fields.has("name"):
         fields.refuse("is missing: the server's host name", "name")
@@ -23,8 +24,9 @@ def read_server(node: Node, stack: str) -> Server:
     backend = fields.optional("backend", choice("ifupdown", "networkd", "netplan"), "ifupdown")
     kvm = fields.optional("kvm", boolean, True)
     ports = fields.optional("open", read_ports, Ports())
+    ptr: str | None = fields.optional("ptr", read_ptr, None)
     fields.close()
-    return Server(name, ssh, hoster, system, backend, kvm, ports)
+    return Server(name, ssh, hoster, system, backend, kvm, ports, ptr)
 
 
 def read_hoster(node: Node) -> Hoster:

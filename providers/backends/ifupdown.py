@@ -34,7 +34,7 @@ def interfaces(uplink: Uplink, prefixes: list[Prefix]) -> str:
         if uplink.ipv4.on_link:
             # not `pointopoint`: the gateway would be a part of the address, which no other backend can say
             lines.append(f"    up ip route replace {uplink.ipv4.gateway} dev {uplink.name}")
-            lines.append(f"    up ip route replace default via {uplink.ipv4.gateway} dev {uplink.name}")
+            lines.append(f"    up ip route replace default via {uplink.ipv4.gateway} dev {uplink.name} onlink")
         else:
             lines.append(f"    gateway {uplink.ipv4.gateway}")
         lines += [*mtu, ""]
@@ -45,7 +45,7 @@ def interfaces(uplink: Uplink, prefixes: list[Prefix]) -> str:
             lines.append(f"    gateway {prefix.gateway}")
         elif number == 0:
             lines.append(f"    up ip -6 route replace {prefix.gateway} dev {uplink.name}")
-            lines.append(f"    up ip -6 route replace default via {prefix.gateway} dev {uplink.name}")
+            lines.append(f"    up ip -6 route replace default via {prefix.gateway} dev {uplink.name} onlink")
         lines.append("")
     return "\n".join(lines)
 

@@ -29,7 +29,7 @@ for folder, folders, names in os.walk("/etc"):
 sysctls = {}
 for line in said("sysctl", "-a").splitlines():
     key, _, value = line.partition(" = ")
-    if key.startswith(("net.ipv4.conf", "net.ipv6.conf", "net.ipv4.ip_forward", "net.bridge")):
+    if not key.endswith("stable_secret") and key.startswith(("net.ipv4.conf", "net.ipv6.conf", "net.ipv4.ip_forward", "net.bridge")):
         sysctls[key] = value
 kinds = "--type=service,socket,timer,path"
 print(json.dumps({
@@ -110,8 +110,9 @@ def is_any(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def steady(value: Any) -> Any:
-    """Without what differs from one boot to the next: interface numbers, and how an address came to be."""
+    """Without what differs from one boot to the next: interface numbers, and how an address came to be, what was counted."""
     if not isinstance(value, str):
         return value
-    value = re.sub(r"(?m)^\d+: |@if\d+|\\.*$| nodad| tentative", "", value)
+    value = re.sub(r"(?m)^\d+: |@if\d+|\\.*$| nodad| tentative| packets \d+ bytes \d+", "", value)
+    value = re.sub(r"\S+ scope link stable-privacy", "scope link stable-privacy", value)
     return sorted(" ".join(line.split()) for line in value.splitlines())

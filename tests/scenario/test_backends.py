@@ -6,6 +6,7 @@ loses its IPv4 routes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from tests.scenario.snapshot import assert_brought_back, install_alone, look
 from tests.scenario.test_kills import kill_inside
 from tests.scenario.test_life import answers_everything
 
-CELLS = {"ifupdown": "routed", "networkd": "routed", "netplan": "on-link"}
+CELLS = [("ifupdown", "routed"), ("networkd", "routed"), ("netplan", "on-link")]
 """Which kind of hoster each is tried with."""
+EVERY = [(backend, delivery) for backend in ("ifupdown", "networkd", "netplan") for delivery in ("routed", "on-link")]
 FILES = {
     "ifupdown": "/etc/network/interfaces",
     "networkd": "/etc/systemd/network/0-sixstead-eth0.network",
@@ -30,20 +32,27 @@ pristine: dict[str, Any] = {}
 packaged: dict[str, Any] = {}
 
 
-@pytest.fixture(scope="module", params=CELLS)
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(scope="module", params=EVERY if os.environ.get("TEST_ALL") else CELLS, ids="-".join)
+def cell(request: pytest.FixtureRequest) -> tuple[str, str]:
+    backend, delivery = request.param
+    return backend, delivery
 
 
 @pytest.fixture(scope="module")
-def stack(backend: str, make_stack: Callable[..., Stack], tmp_path_factory: pytest.TempPathFactory) -> Stack:
+def backend(cell: tuple[str, str]) -> str:
+    return cell[0]
+
+
+@pytest.fixture(scope="module")
+def stack(cell: tuple[str, str], make_stack: Callable[..., Stack], tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    backend, delivery = cell
     document = yaml.safe_load(LAB_STACK.read_text())
     document["config"]["sixstead:server"]["backend"] = backend
     document["config"]["sixstead:uplink"]["ipv4"]["address"] = f"{SERVER4}/26"
     like = Path(tmp_path_factory.mktemp(backend)) / f"Pulumi.{backend}.yaml"
     like.write_text(yaml.safe_dump(document))
-    made = make_stack("embedded", up={"like": str(like), "delivery": CELLS[backend]})
-    prefixes = {"main": merged(made.config["prefixes"]["main"], delivery=CELLS[backend])}
+    made = make_stack("embedded", up={"like": str(like), "delivery": delivery})
+    prefixes = {"main": merged(made.config["prefixes"]["main"], delivery=delivery)}
     guests = {"web": made.config["guests"]["web"]}
     made.write(server=merged(made.config["server"], backend=backend), prefixes=prefixes, guests=guests)
     packaged.update(install_alone(made))

@@ -223,6 +223,24 @@ def test_another_up_adopts_the_disks_that_were_kept(stack: Stack) -> None:
     assert stack.guest("mail", "cat", "/disk/marker").strip() == "kept"
 
 
+OWNERS = """\
+<domain type='qemu'><name>owners</name><memory unit='MiB'>64</memory><os><type arch='x86_64'>hvm</type></os>
+<devices><emulator>/usr/bin/qemu-system-x86_64</emulator></devices></domain>
+"""
+
+
+def test_the_last_guest_s_removal_leaves_the_owner_s_own_virtual_machine_running(stack: Stack) -> None:
+    guests = stack.config["guests"]
+    stack.server("sh", "-c", f"cat > /root/owners.xml <<'E'\n{OWNERS}E\nvirsh -q create --paused /root/owners.xml")
+    stack.write(guests={})
+    said = stack.up()
+    assert stack.server("virsh", "list", "--name").split() == ["owners"]
+    assert "libvirt-guests.service stays as it is: owners runs" in said.text, said.text
+    stack.server("virsh", "-q", "destroy", "owners")
+    stack.write(guests=guests)
+    stack.up()
+
+
 def test_no_foreign_mac_was_seen_and_one_sent_on_purpose_is(stack: Stack) -> None:
     counted = stack.lab.counters()
     assert counted["foreign_mac_frames"] == 0

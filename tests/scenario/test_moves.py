@@ -58,7 +58,8 @@ def test_the_server_moves_and_comes_back_as_it_was(stack: Stack, way: list[str])
         stack.lab.reboot()
         both_answer(stack)
         stack.preview("--refresh", "--expect-no-changes")
-    assert differences(fresh, look(stack), packaged_now(stack, fresh)) == []
+    found = differences(fresh, look(stack), packaged_now(stack, fresh))
+    assert found == [], "\n".join(found)
 
 
 def packaged_now(stack: Stack, fresh: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,10 @@ from providers.host.agent.units import parse
         (
             ["192.0.2.9/32"],
             ["192.0.2.9/32,peer=192.0.2.1"],
-            ["-4 address add 192.0.2.9 peer 192.0.2.1/32 dev eth0", "-4 address delete 192.0.2.9/32 dev eth0"],
+            [
+                "-4 address add 192.0.2.9 peer 192.0.2.1/32 dev eth0 broadcast +",
+                "-4 address delete 192.0.2.9/32 dev eth0",
+            ],
         ),
     ],
 )
@@ -86,6 +89,7 @@ def test_routes_read_as_ip_takes_them() -> None:
     entries = [
         {"dst": "default", "gateway": "fe80::1", "dev": "eth0", "flags": ["onlink"]},
         {"dst": "192.0.2.1", "dev": "eth0", "scope": "link"},
+        {"dst": "192.0.2.2", "dev": "eth0", "scope": "link", "protocol": "kernel"},
         {"dst": "default", "nexthops": []},
     ]
     assert parse_routes("IPv6", entries) == {"IPv6 default dev eth0": "via fe80::1", "192.0.2.1 dev eth0": "present"}

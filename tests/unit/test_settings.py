@@ -209,6 +209,7 @@ FULL = changed(
             "mail": {"network": "b", "mac": "52:54:00:00:00:01", "cmdline": "quiet", "image": "tiny"},
         },
         "firewall": [{"from": "web", "to": "mail", "tcp": [25, "30-40"]}],
+        "rdns": {"provider": "robot", "domain": "example.net", "endpoint": "https://robot.example", "wait": 60},
     },
 )
 

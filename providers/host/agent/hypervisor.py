@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import importlib
 import os
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from .system import HostError
 URI = "qemu:///system"
 DEFINITIONS = "/etc/libvirt/qemu"
 """Where libvirt keeps the persistent definitions, one file a domain."""
+RUNNING = "/run/libvirt/qemu"
+"""Where libvirt keeps the state of each running domain, NAME.xml."""
 
 
 class NoLibvirt(HostError):
@@ -58,6 +61,16 @@ def definitions() -> Iterator[str]:
             if entry.name.endswith(".xml") and entry.is_file():
                 with open(entry.path, encoding="utf-8") as file:
                     yield file.read()
+
+
+def running() -> list[str]:
+    """The names of all domains that run, whoever made them; read without libvirt."""
+    return sorted(path.removesuffix(".xml").rpartition("/")[2] for path in glob.glob(f"{RUNNING}/*.xml"))
+
+
+def serves_others(unit: str) -> bool:
+    """Whether stopping this unit would take a running domain down, or what it needs: once ours are gone, it is the owner's."""
+    return unit.startswith(("libvirt", "virt")) and bool(running())
 
 
 def is_defined(name: str) -> bool:

@@ -178,7 +178,7 @@ def address_commands(interface: str, now: list[str], wanted: list[str]) -> list[
         if bare in resized:
             old = next(a for a in now if a.split("/")[0] == bare and a not in wanted)
             lines.append(f"{family} address delete {in_words(old)} dev {interface}")
-        wide = "," not in address and int(address.split("/")[1]) < 31
+        wide = "," in address or int(address.split("/")[1]) < 31
         more = " nodad" if family == "-6" else " broadcast +" if wide else ""
         lines.append(f"{family} address add {in_words(address)} dev {interface}{more}")
     for address in now:
@@ -237,12 +237,19 @@ def is_default(item: tuple[str, Any]) -> bool:
     return " default " in item[0]
 
 
+CONFIGURED = ("boot", "static")
+"""Protocols of routes that somebody configured; those of the kernel's own come and go with an address. ip-route(8)."""
+
+
 def put_route(route: str, value: str | None) -> None:
     """Make one route so; None deletes it."""
     target, _, interface = route.partition(" dev ")
     if not is_default((route, value)):
         family = family_of(target)
-        run(["ip", family, "route", "replace" if value else "delete", target, "dev", interface], check=bool(value))
+        if value:
+            run(["ip", family, "route", "replace", target, "dev", interface])
+        for protocol in () if value else CONFIGURED:
+            run(["ip", family, "route", "delete", target, "dev", interface, "proto", protocol], check=False)
         return
     family = "-6" if target.startswith("IPv6") else "-4"
     via = (value or "").split()
@@ -263,7 +270,7 @@ def present_routes() -> dict[str, str]:
 
 
 def parse_routes(family: str, entries: Iterable[Json]) -> dict[str, str]:
-    """Route items and values from `ip -json route show`."""
+    """Route items and values from `ip -json route show`; a route that the kernel made for an address is none of them."""
     found: dict[str, str] = {}
     for entry in entries:
         if "dev" not in entry:
@@ -272,7 +279,7 @@ def parse_routes(family: str, entries: Iterable[Json]) -> dict[str, str]:
             item = f"{family} default dev {entry['dev']}"
             via = f"via {entry['gateway']}" if "gateway" in entry else "without a gateway"
             found[item] = f"{found[item]}, {via}" if item in found else via
-        elif "gateway" not in entry:
+        elif "gateway" not in entry and entry.get("protocol") != "kernel":
             found[f"{entry['dst']} dev {entry['dev']}"] = "present"
     return found
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .facets import Context
+from .hypervisor import serves_others
 from .system import STATE_DIR, HostError, Records, run
 from .units import show
 
@@ -101,7 +102,8 @@ class Packages:
 
 
 def stop_and_disable(units: set[str], enabled: set[str]) -> None:
-    """What would start a service goes before the service."""
+    """What would start a service goes before the service. What an owner's own virtual machine needs stays."""
+    units = {unit for unit in units if not serves_others(unit)}
     starters = {u for u in units if u.endswith((".socket", ".timer", ".path"))}
     for some in (starters, units - starters):
         if some:

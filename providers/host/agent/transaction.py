@@ -14,13 +14,18 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import gateways
 from .checks import refuse_wrong
 from .facets import Context, Registry, State, shortfall, union
+from .outward import Leaving, Outlook
 from .system import STATE_DIR, HostError, Progress, make_dirs, run, sync_directory, write_durably
+from .takeover import refuse_losses
 
 DIRECTORY = f"{STATE_DIR}/transaction"
 UNDO, SCRIPT = f"{DIRECTORY}/undo.json", f"{DIRECTORY}/restore.py"
+BALLAST = f"{DIRECTORY}/ballast"
+"""Space that an undoing may need on a disk that the change has filled."""
+SPARE = 256 * 1024
+"""Bytes of it, beside what the old files take."""
 TIMER = "sixstead-restore-timer"
 BOOT_UNIT = "sixstead-restore.service"
 BOOT_UNIT_PATH = f"/etc/systemd/system/{BOOT_UNIT}"
@@ -70,13 +75,14 @@ class Transaction:
         """
         gone = list(gone)
         plan = self.registry.plan(entries, previous, gone)
-        refuse_wrong(plan.differing.get("files", {}))
         owned = self.registry.owned()
+        refuse_wrong(plan.differing.get("files", {}))
+        refuse_losses(plan.wanted, union(*owned.values()))
         self.registry.take_over(plan, entries)
         if plan.empty:
             self.registry.settle(entries, gone, {})
             return {"changed": False, "observed": {key: dict(state) for key, state in entries.items()}, "notes": []}
-        routers, echoed = gateways.before()
+        outlook = Outlook.now(context.params)
         touched = plan.touched(self.registry)
         undo = {name: self.registry.facets[name].capture(items) for name, items in touched.items()}
         token = secrets.token_hex(16)
@@ -86,13 +92,18 @@ class Transaction:
         self.arm(record)
         try:
             context.progress("applying the network change; it is undone unless it is confirmed")
-            self.registry.carry_out(plan, context)
-            wrong = shortfall(plan.wanted, self.registry.observe(plan.wanted))
-            if wrong:
-                raise HostError("after the change the host is still not as wanted: " + "; ".join(wrong))
-            context.progress("looking for the gateways")
-            if silent := gateways.missing(routers, echoed):
-                raise HostError(f"after the change the gateway {', '.join(silent)} does not answer")
+            with Leaving(outlook.uplink) as leaving:
+                self.registry.carry_out(plan, context)
+                wrong = shortfall(plan.wanted, self.registry.observe(plan.wanted))
+                if wrong:
+                    raise HostError("after the change the host is still not as wanted: " + "; ".join(wrong))
+                context.progress("looking for the gateways, name servers and guests")
+                if worse := outlook.worse():
+                    raise HostError(f"after the change {'; '.join(worse)}")
+                if foreign := leaving.of(context.params.get("inside", [])):
+                    raise HostError(
+                        f"frames of {', '.join(foreign)} leave by {outlook.uplink}, whose switch tolerates one MAC address"
+                    )
             if not self.armed():
                 raise HostError(f"the change took longer than {SECONDS} s, so its time to be confirmed was over")
         except Exception as error:
@@ -115,6 +126,7 @@ class Transaction:
         """Everything that a restore needs lies on the disk, and two things will start it, before anything changes."""
         make_dirs(STATE_DIR, 0o700)
         make_dirs(DIRECTORY, 0o700)
+        write_durably(BALLAST, os.urandom(SPARE + len(json.dumps(record["undo"]))), 0o600)
         write_durably(SCRIPT, self.bundle.encode() + RESTORE_MAIN.encode(), 0o700)
         write_durably(BOOT_UNIT_PATH, BOOT_UNIT_TEXT.encode())
         wants = "/etc/systemd/system/sysinit.target.wants"
@@ -162,6 +174,8 @@ class Transaction:
                 return []
             context = Context(progress, undo=True, at_boot=at_boot)
             failed = []
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(BALLAST)
             for name, captured in steps_back(record["undo"]):
                 if at_boot and name not in AT_BOOT:
                     continue

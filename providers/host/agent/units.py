@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .facets import Context
+from .hypervisor import running, serves_others
 from .stale import clear_stale, stale
 from .system import STATE_DIR, HostError, Records, run
 
@@ -115,6 +116,9 @@ class Units:
             if shown[unit].get("LoadState") == "not-found":
                 continue
             state = was or "disabled, stopped"
+            if not state.endswith("running") and serves_others(unit):
+                context.notes.append(f"{unit} stays as it is: {', '.join(running())} runs and is none of ours")
+                continue
             if shown[unit].get("UnitFileState") in ("enabled", "disabled", "masked", "enabled-runtime"):
                 if shown[unit]["UnitFileState"] == "masked" and state != "masked":
                     run(["systemctl", "--quiet", "unmask", "--", unit])
