@@ -13,6 +13,7 @@ from lab.errors import LabError
 from tests.scenario.harness import LAB_STACK, SERVER4, SERVER6, Stack, answers, merged
 from tests.scenario.test_backends import CELLS, FILES
 
+DELIVERY = dict(CELLS)
 OLD_MAC, NEW_MAC, OWN_NAME = "52:54:00:aa:00:01", "52:54:00:aa:00:07", "enp7s0"
 SECONDS = 60
 """From power on to a login over both families, at most."""
@@ -22,7 +23,7 @@ PLACES = ("/etc/sixstead/find-uplink", "/etc/systemd/system/sixstead-uplink.serv
 ALL_FILES = ["sh", "-c", "find /etc /var/lib/sixstead -type f -print0 | sort -z | xargs -0 sha256sum"]
 
 
-@pytest.fixture(scope="module", params=CELLS)
+@pytest.fixture(scope="module", params=DELIVERY)
 def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -33,8 +34,8 @@ def stack(backend: str, make_stack: Callable[..., Stack], tmp_path_factory: pyte
     document["config"]["sixstead:server"]["backend"] = backend
     like = Path(tmp_path_factory.mktemp(backend)) / f"Pulumi.{backend}.yaml"
     like.write_text(yaml.safe_dump(document))
-    made = make_stack("embedded", up={"like": str(like), "delivery": CELLS[backend]})
-    prefixes = {"main": merged(made.config["prefixes"]["main"], delivery=CELLS[backend])}
+    made = make_stack("embedded", up={"like": str(like), "delivery": DELIVERY[backend]})
+    prefixes = {"main": merged(made.config["prefixes"]["main"], delivery=DELIVERY[backend])}
     made.write(server=merged(made.config["server"], backend=backend), prefixes=prefixes, guests={}, images={})
     made.up()
     return made
