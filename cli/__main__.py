@@ -27,6 +27,8 @@ VERBS: dict[str, Verb] = {
     "outputs": Verb("print the stack's outputs as JSON", _ENGINE, True),
     "cancel": Verb("remove a lock that nobody holds any more", _ENGINE, True),
     "firewall": Verb("who may talk to whom, with counters", _ENGINE, True),
+    "doctor": Verb("check a server against known pitfalls, with remedies", _ENGINE, True),
+    "trust": Verb("pin the server's new host key", _ENGINE, True),
     "stack": Verb("stack init|ls|rm|export|import", _ENGINE, True),
     "config": Verb("config [set|get|rm]", _ENGINE, True),
     "lab": Verb("the simulated hoster: lab up|reset|reboot|exec|counters|status|down ...", "lab.__main__"),

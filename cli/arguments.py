@@ -59,6 +59,13 @@ def parser() -> argparse.ArgumentParser:
     what = "who may talk to whom on the stack's server, and how often that was counted"
     verb = verbs.add_parser("firewall", parents=[common], help=what, description=what)
     verb.add_argument("-j", "--json", action="store_true", help="the counted rules as JSON")
+    what = "check the stack's server against known pitfalls; changes nothing, and ends with 1 where it finds something"
+    verb = verbs.add_parser("doctor", parents=[common], help=what, description=what)
+    verb.add_argument("-j", "--json", action="store_true", help="the checks as JSON")
+    what = "pin the host key that the server shows now, once you have compared it"
+    verb = verbs.add_parser("trust", parents=[common], help=what, description=what)
+    verb.add_argument("--fingerprint", metavar="SHA256:...", help="refuse any other key than this one")
+    verb.add_argument("-y", "--yes", action="store_true", help="do not ask; needs --fingerprint")
     _stack_verbs(verbs.add_parser("stack", help="stacks: init, ls, rm, export, import"), common)
     _config_verbs(verbs.add_parser("config", help="a stack's config: set, get, rm", parents=[common]), common)
     return top

@@ -37,11 +37,12 @@ def main(argv: list[str]) -> int:
         engine = choose(args.engine)
         root = project_root(Path(args.cwd or ".").resolve())
         args.config_file = str(Path(args.config_file).absolute()) if args.config_file else None
-        if args.verb == "firewall":
-            from cli import firewall
+        if args.verb in ("firewall", "doctor", "trust"):
+            from cli import doctor, firewall, trust
             from cli.embedded_verbs import stack_name
 
-            return firewall.run(args, root, stack_name(args, root))
+            look = {"firewall": firewall.run, "doctor": doctor.run, "trust": trust.run}[args.verb]
+            return look(args, root, stack_name(args, root))
         if engine == "pulumi":
             from cli import pulumi_verbs
 

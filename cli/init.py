@@ -14,7 +14,7 @@ import paramiko
 
 from cli.init_find import Refused, find
 from cli.init_stack import Login, stack_text
-from providers.host.connection import Target, dial, fingerprint, handshake, log_in, open_transport, target
+from providers.host.connection import Target, connect, dial, fingerprint, handshake, log_in, target
 from providers.host.errors import ServerError
 from settings.reader import Wrong
 from settings.values import check_label
@@ -134,7 +134,7 @@ def trusted_transport(where: Target, arguments: argparse.Namespace) -> tuple[par
         confirm(key, where, arguments)
         line = f"{key.get_name()} {key.get_base64()}"
         if not transport.is_active():  # the server's patience ended before the owner's answer
-            return open_transport(replace(where, host_keys=(line,))), line
+            return connect(replace(where, host_keys=(line,))).transport, line
         log_in(transport, where)
     except BaseException:
         transport.close()

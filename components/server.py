@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pulumi
 
-from providers import bridge, firewall, forwarding, ndp_proxy, uplink
+from providers import bridge, firewall, forwarding, ndp_proxy, operators, uplink
 from providers.bridge import Bridge, BridgeProvider
 from providers.firewall import Firewall, FirewallProvider
 from providers.forwarding import Forwarding, ForwardingProvider
@@ -15,6 +15,7 @@ from providers.host.provider import HostProvider
 from providers.host.resource import HostResource
 from providers.host_network import HostNetwork
 from providers.ndp_proxy import NdpProxy, NdpProxyProvider
+from providers.operators import Operators, OperatorsProvider
 from providers.packages import Packages
 from providers.uplink import UplinkMember, UplinkProvider
 from settings import Settings
@@ -39,6 +40,8 @@ def members(settings: Settings) -> list[Member]:
         found.append(Member(Bridge, BridgeProvider, f"bridge-{network.name}", bridge.render(settings, network)))
     if any(prefix.on_link for prefix in settings.prefixes.values()):
         found.append(Member(NdpProxy, NdpProxyProvider, "ndp-proxy", ndp_proxy.render(settings)))
+    if settings.server.operators:
+        found.append(Member(Operators, OperatorsProvider, "operators", operators.render(settings)))
     return [*found, Member(Firewall, FirewallProvider, "firewall", firewall.render(settings))]
 
 

@@ -1,7 +1,8 @@
 """Editing a stack's config file by hand's measure: one value changes, comments and order stay.
 
 A value is replaced where it stands; a new one is added after the last of its mapping. Where the text's own form does
-not allow that (flow style, lists), the top-level value is written anew and its inner comments are lost.
+not allow that (lists; new values in flow style), the top-level value is written anew and its inner comments are lost,
+unless `in_place` forbids it.
 """
 
 from __future__ import annotations
@@ -41,23 +42,30 @@ def typed(text: str) -> Any:
     return text
 
 
-def change(path: Path, keys: Keys, value: Any, *, remove: bool = False) -> None:
-    """Set the value at `keys` in the file's `config`, or remove it. Raises EngineError where the path leads nowhere."""
-    text = path.read_text() if path.exists() else ""
+def change(path: Path, keys: Keys, value: Any, *, remove: bool = False, in_place: bool = False) -> None:
+    """Set the value at `keys` in the file's `config`, or remove it.
+
+    Raises EngineError where the path leads nowhere, or with `in_place` where more than this value would be written anew.
+    """
+    text = path.read_bytes().decode() if path.exists() else ""  # line ends as they are
     raw = yamlfile.parse(text, str(path)) or {}
     config = raw.get("config") or {}
     if remove and not _has(config, keys):
         raise EngineError(f"{_name(keys)} is not set in {path.name}")
     wanted = _changed(config, keys, value, remove)
     edited = _edit(text, keys, value, remove)
-    if edited is None or (yamlfile.parse(edited, str(path)) or {}).get("config", {}) != wanted:
+    if not in_place and (edited is None or _config(edited, path) != wanted):
         top: Keys = [keys[0]]
         gone = keys[0] not in wanted
         edited = _edit(text, top, wanted.get(keys[0]), gone)
-    if edited is None or ((yamlfile.parse(edited, str(path)) or {}).get("config") or {}) != wanted:
+    if edited is None or _config(edited, path) != wanted:
         raise EngineError(f"{path}: cannot change {_name(keys)} without rewriting the file; edit it by hand")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_durably(path, edited, SHARED)
+
+
+def _config(text: str, path: Path) -> Any:
+    return (yamlfile.parse(text, str(path)) or {}).get("config") or {}
 
 
 def get(config: Any, keys: Keys) -> Any:
@@ -114,13 +122,13 @@ def _edit(text: str, keys: Keys, value: Any, remove: bool) -> str | None:
         lead = text if text.endswith("\n") else text + "\n"
         return f"{lead}config:\n{_block(_nested(keys, value), 2)}"
     for depth, key in enumerate(keys):
-        if not isinstance(node, yaml.MappingNode) or node.flow_style or not node.value:
+        if not isinstance(node, yaml.MappingNode) or not node.value:
             return None
         pair = next((p for p in node.value if p[0].value == key), None)
         if pair is None:
-            return None if remove else _append(text, node, _nested(keys[depth:], value))
+            return None if remove or node.flow_style else _append(text, node, _nested(keys[depth:], value))
         if depth == len(keys) - 1:
-            return _replace(text, pair, value, remove)
+            return _replace(text, pair, value, remove, bool(node.flow_style))
         node = pair[1]
     return None
 
@@ -161,20 +169,23 @@ def _append(text: str, node: yaml.MappingNode, addition: Any) -> str:
     return "".join([*lines[:at], _block(addition, node.start_mark.column), *lines[at:]])
 
 
-def _replace(text: str, pair: tuple[yaml.Node, yaml.Node], value: Any, remove: bool) -> str:
+def _replace(text: str, pair: tuple[yaml.Node, yaml.Node], value: Any, remove: bool, inside: bool) -> str | None:
+    """`inside`: the pair stands in a flow mapping, whose lines may hold other pairs: only a value can be changed there."""
     key, node = pair
     lines = text.splitlines(keepends=True)
     first, last = key.start_mark.line, _last_line(node)
     indent = key.start_mark.column
     if remove:
-        return "".join(lines[:first] + lines[last:])
+        return None if inside else "".join(lines[:first] + lines[last:])
     simple = isinstance(node, yaml.ScalarNode) and node.style not in ("|", ">") and first == last - 1
+    simple |= isinstance(node, yaml.SequenceNode) and bool(node.flow_style)
     if simple and not isinstance(value, dict | list):
         start, end = node.start_mark.index, node.end_mark.index
-        scalar = json.dumps(value) if not isinstance(value, str) else _scalar(value)
+        quoted = not isinstance(value, str) or (inside and set(value) & set(",[]{}"))
+        scalar = json.dumps(value) if quoted else _scalar(value)
         space = "" if start == 0 or text[start - 1].isspace() else " "
         return f"{text[:start]}{space}{scalar}{text[end:]}"
-    return "".join([*lines[:first], _block({key.value: value}, indent), *lines[last:]])
+    return None if inside else "".join([*lines[:first], _block({key.value: value}, indent), *lines[last:]])
 
 
 def _scalar(text: str) -> str:

@@ -1,7 +1,7 @@
 """The host's network as one thing: all members' sections are applied as one transaction that must be confirmed.
 
-Uplink, bridges, forwarding, NDP proxy and firewall are members: described, previewed and observed one by one. This
-resource is given the same sections, comes before them, and is the only one that changes the host. The change is
+Uplink, bridges, forwarding, NDP proxy, operators' keys and firewall are members: described, previewed and observed one
+by one. This resource is given the same sections, comes before them, and is the only one that changes the host. The change is
 armed to undo itself, applied, verified by the host, and confirmed by the operator over a new SSH connection, on every
 address family that worked before. What left the list is removed in the same transaction. Deleted, it brings the old
 network back, in the same way.
@@ -90,7 +90,12 @@ class HostNetworkProvider(HostProvider):
         gone = sorted(set(previous) - set(sections))
         answer = host.change(
             "network",
-            {"entries": dict(sections), "previous": list(previous.values()), "gone": gone, "params": dict(params)},
+            {
+                "entries": dict(sections),
+                "previous": list(previous.values()),
+                "gone": gone,
+                "params": {**params, "login": host.login()},
+            },
         )
         if answer["changed"]:
             confirm(host, addresses, answer["token"])

@@ -123,9 +123,13 @@ def parse(config: Mapping[str, Any], stack: str = "", read_file: Callable[[str],
             report.append(Problem(NAMESPACE + name, f"is missing: {what}"))
         return config.get(name) is not None
 
+    # The server names keys, so they are read first; what is wrong with them is told in their place.
+    key_problems: list[Problem] = []
+    key_section = Node(section("keys", {}).raw, NAMESPACE + "keys", key_problems)
+    keys = table(key_section, "key", check_name, read_key, "{alice: ssh-ed25519 AAAA...}")
     server = uplink = None
     if required("server", f"the server, {SERVER}"):
-        server = attempt(section("server"), lambda node: read_server(node, stack))
+        server = attempt(section("server"), lambda node: read_server(node, stack, keys))
     if required("uplink", f"the interface to the hoster, {UPLINK}"):
         uplink = attempt(section("uplink"), read_uplink)
     hoster = server.hoster if server else None
@@ -148,7 +152,7 @@ def parse(config: Mapping[str, Any], stack: str = "", read_file: Callable[[str],
         f"{{main: {NETWORK}}}",
     )
     networks.broken |= prefixes.broken and not networks.good and not networks.bad
-    keys = table(section("keys", {}), "key", check_name, read_key, "{alice: ssh-ed25519 AAAA...}")
+    report.extend(key_problems)
     images = table(section("images", {}), "image", check_name, ImageReader(read_file).read, f"{{d13: {IMAGE}}}")
     guests = table(
         section("guests", {}),

@@ -91,9 +91,16 @@ class Ports:
 
 
 @dataclass(frozen=True)
+class PublicKey:
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Server:
     """`kvm`: guests run on the processor's own virtualization; without it they are emulated, which is slow. `open`: what
-    the internet may reach on the server itself, beside SSH. `ptr`: see Guest."""
+    the internet may reach on the server itself, beside SSH. `ptr`: see Guest. `operators`: the keys that log in to the
+    server, and no others; none means that its authorized_keys is left alone."""
 
     name: str
     ssh: Ssh
@@ -103,6 +110,7 @@ class Server:
     kvm: bool = True
     open: Ports = Ports()
     ptr: str | None = None
+    operators: tuple[PublicKey, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -244,12 +252,6 @@ class Disk:
 
     size: int | None
     on_delete: str = "keep"
-
-
-@dataclass(frozen=True)
-class PublicKey:
-    name: str
-    text: str
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from settings import ssh_keys, values
-from settings.model import HOSTERS, SYSTEMS, Hoster, OperatingSystem, Ports, Server, Ssh, Uplink, UplinkIPv4
+from settings.model import HOSTERS, SYSTEMS, Hoster, OperatingSystem, Ports, PublicKey, Server, Ssh, Uplink, UplinkIPv4
 from settings.ports import read_ports
-from settings.reader import Fields, Node, Wrong, boolean, choice, integer, list_of
+from settings.reader import Fields, Node, Table, Wrong, boolean, choice, integer, list_of
 from settings.reverse_dns import read_ptr
 
 SERVER = "{ssh: {host: 192.0.2.10, host_key: ssh-ed25519 AAAA...}, os: debian-13}"
@@ -13,8 +13,9 @@ UPLINK = "{name: enp5s0, mac: 90:1b:0e:aa:bb:cc, ipv4: {address: 192.0.2.10/32, 
 MTU = integer(1280, 9216, " bytes")  # IPv6 needs 1280 (RFC 8200, section 5)
 
 
-def read_server(node: Node, stack: str) -> Server:
-    fields = Fields(node, ("name", "ssh", "hoster", "os", "backend", "kvm", "open", "ptr"), SERVER)
+def read_server(node: Node, stack: str, keys: Table[PublicKey]) -> Server:
+    known = ("name", "ssh", "hoster", "os", "backend", "kvm", "open", "ptr", "operators")
+    fields = Fields(node, known, SERVER)
     name = fields.optional("name", values.domain_name, stack)
     if not name and not fields.has("name"):
         fields.refuse("is missing: the server's host name", "name")
@@ -25,8 +26,23 @@ def read_server(node: Node, stack: str) -> Server:
     kvm = fields.optional("kvm", boolean, True)
     ports = fields.optional("open", read_ports, Ports())
     ptr: str | None = fields.optional("ptr", read_ptr, None)
+    operators = fields.optional("operators", lambda n: read_operators(n, keys), ())
     fields.close()
-    return Server(name, ssh, hoster, system, backend, kvm, ports, ptr)
+    return Server(name, ssh, hoster, system, backend, kvm, ports, ptr, operators)
+
+
+def read_operators(node: Node, keys: Table[PublicKey]) -> tuple[PublicKey, ...]:
+    """Who may log in to the server. An empty list is refused: it would lock everybody out."""
+    named = list_of(keys.reference, "[alice, bob]")(node)
+    if not named:
+        raise Wrong("must name a key at least: nobody could log in. Leave it out, and the server's own keys stay")
+    seen: dict[str, str] = {}
+    for key in named:
+        material = " ".join(key.text.split()[:2])
+        if material in seen:
+            raise Wrong(f"names the same key twice: {seen[material]}, {key.name}")
+        seen[material] = key.name
+    return named
 
 
 def read_hoster(node: Node) -> Hoster:

@@ -14,7 +14,7 @@ import yaml
 
 from providers.backends import idle
 from providers.backends.networkd import DIRECTORY as NETWORKD
-from providers.backends.networkd import HEADER, UNIT, proxies_beside
+from providers.backends.networkd import HEADER, UNITS, proxies_beside
 from providers.host.agent.facets import State, union
 from settings import Network, Settings, Uplink
 
@@ -45,7 +45,7 @@ def uplink(settings: Settings) -> State:
     wanted = {**interface(addresses), **({"mtu": uplink.mtu} if uplink.mtu != 1500 else {}), "routes": routes}
     own: State = {
         "packages": {"netplan.io": "installed"},
-        "units": {UNIT: "enabled, running"},
+        "units": dict(UNITS),
         "configured": {uplink.name: made_by_netplan(uplink.name, "/run/systemd/network")},
         "files": {
             path_of(uplink.name): secret(document("ethernets", uplink.name, wanted)),

@@ -13,7 +13,8 @@ from providers.backends import idle
 from providers.host.agent.facets import State, union
 from settings import Network, Prefix, Settings, Uplink
 
-UNIT = "systemd-networkd.service"
+UNITS = {"systemd-networkd.service": "enabled, running", "systemd-networkd.socket": "enabled, running"}
+"""The socket starts the daemon at any change of a link: it goes and comes with it."""
 DIRECTORY = "/etc/systemd/network"
 HEADER = "# Written by Sixstead: `preview --refresh --diff` shows edits, `up --refresh` undoes them.\n"
 FIRST = "0-sixstead"
@@ -25,7 +26,7 @@ def uplink(settings: Settings) -> State:
     path = f"{DIRECTORY}/{FIRST}-{settings.uplink.name}.network"
     own: State = {
         "files": {path: uplink_text(settings.uplink, list(settings.prefixes.values()))},
-        "units": {UNIT: "enabled, running"},
+        "units": dict(UNITS),
         "configured": {settings.uplink.name: path},
     }
     return union(own, idle.ifupdown(idle.interfaces(settings)))

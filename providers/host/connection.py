@@ -13,8 +13,8 @@ import shlex
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import paramiko
 
@@ -114,7 +114,14 @@ def give_tokens(command: str) -> str:
     return command
 
 
-def open_transport(where: Target) -> paramiko.Transport:
+class Connection(NamedTuple):
+    """A connection that is logged in, and the key that the server let in."""
+
+    transport: paramiko.Transport
+    key: paramiko.PKey
+
+
+def connect(where: Target) -> Connection:
     """Connect, check the host key, log in.
 
     Raises Unreachable, saying which of the three failed and what to do.
@@ -128,12 +135,12 @@ def open_transport(where: Target) -> paramiko.Transport:
         raise Unreachable(str(where), f"no SSH connection: {error}") from None
     try:
         handshake(transport, where)
-        log_in(transport, where)
+        key = log_in(transport, where)
     except BaseException:
         transport.close()
         raise
     transport.set_keepalive(15)
-    return transport
+    return Connection(transport, key)
 
 
 def dial(where: Target) -> socket.socket:
@@ -167,7 +174,56 @@ def unreachable(where: Target, why: str) -> Unreachable:
 
 
 def handshake(transport: paramiko.Transport, where: Target) -> None:
-    """Exchange keys, accept only a pinned host key. Raises Unreachable."""
+    """Exchange keys, accept only a pinned host key. Raises WrongHostKey for another, Unreachable for what else fails."""
+    offered = exchange_keys(transport, where)
+    if not is_pinned(offered, where):
+        raise WrongHostKey(
+            str(where),
+            f"the host key is not the pinned one: the server shows {fingerprint(offered)},"
+            f" the stack's config pins {', '.join(fingerprint_of(key) for key in where.host_keys)}",
+            HOST_KEY_REMEDY,
+        )
+
+
+class WrongHostKey(Unreachable):
+    """Something answers, with another host key than the pinned one; nothing was sent to it."""
+
+
+def is_pinned(offered: paramiko.PKey, where: Target) -> bool:
+    """Whether a host key may answer for this server."""
+    return not where.host_keys or offered.get_base64() in [key.split()[1] for key in where.host_keys]
+
+
+def shown_host_key(where: Target) -> paramiko.PKey:
+    """The host key that a server shows now, pinned or not: of a pinned kind where it has one. There is no login.
+
+    Raises Unreachable.
+    """
+    try:
+        return host_key_of(where)
+    except WrongHostKey:
+        return host_key_of(replace(where, host_keys=()))
+
+
+def host_key_of(where: Target) -> paramiko.PKey:
+    """Connect as far as the key exchange. Raises WrongHostKey where the server has no key of a pinned kind."""
+    line = dial(where)
+    try:
+        transport = paramiko.Transport(line)
+    except (OSError, paramiko.SSHException) as error:
+        line.close()
+        raise unreachable(where, str(error)) from None
+    try:
+        return exchange_keys(transport, where)
+    finally:
+        transport.close()
+
+
+def exchange_keys(transport: paramiko.Transport, where: Target) -> paramiko.PKey:
+    """The host key by which the server proved itself; only the kinds that are pinned are asked for.
+
+    Raises WrongHostKey where it has none of these kinds, Unreachable for what else fails.
+    """
     transport.banner_timeout = CONNECT_TIMEOUT
     transport.handshake_timeout = CONNECT_TIMEOUT
     if where.host_keys:
@@ -180,42 +236,38 @@ def handshake(transport: paramiko.Transport, where: Target) -> None:
         transport.start_client(timeout=CONNECT_TIMEOUT)
     except paramiko.SSHException as error:
         if "host key" in str(error).lower() or "no acceptable" in str(error).lower():
-            raise Unreachable(
+            raise WrongHostKey(
                 str(where),
-                "the server has no host key of the kind that is pinned in the stack's config",
+                "the server has no host key of the kind that is pinned in the stack's config:"
+                f" {', '.join(fingerprint_of(key) for key in where.host_keys)}",
                 HOST_KEY_REMEDY,
             ) from None
         raise unreachable(where, str(error) or "the connection was closed before SSH began") from None
     except (OSError, EOFError) as error:
         raise unreachable(where, str(error) or "the connection was closed") from None
     try:
-        offered = transport.get_remote_server_key()
+        return transport.get_remote_server_key()
     except paramiko.SSHException:
         raise unreachable(where, f"SSH did not begin within {CONNECT_TIMEOUT} s") from None
-    if where.host_keys:
-        pinned = [key.split()[1] for key in where.host_keys]
-        if offered.get_base64() not in pinned:
-            raise Unreachable(
-                str(where),
-                f"the host key is not the pinned one: the server shows {fingerprint(offered)},"
-                f" the stack's config pins {', '.join(fingerprint_of(key) for key in where.host_keys)}",
-                HOST_KEY_REMEDY,
-            )
 
 
 HOST_KEY_REMEDY = (
-    "if you reinstalled the server, read its new key on the hoster's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)"
-    " and put it into `sixstead:server.ssh.host_key`; if not, somebody else answers at this address. Nothing was sent to it."
+    "if you reinstalled the server or gave it a new key, run `./sixstead trust -s STACK`, which shows the new key for you to"
+    " compare and puts it into `sixstead:server.ssh.host_key`; if not, somebody else answers at this address. Nothing was"
+    " sent to it."
 )
 
 
-def log_in(transport: paramiko.Transport, where: Target) -> None:
-    """Try the stack's own key, then identity files, then the agent's keys. Raises Unreachable naming what was tried."""
+def log_in(transport: paramiko.Transport, where: Target) -> paramiko.PKey:
+    """Try the stack's own key, then identity files, then the agent's keys; the one that the server took.
+
+    Raises Unreachable naming what was tried.
+    """
     tried: list[str] = []
     for description, key in identities(where, tried):
         try:
             transport.auth_publickey(where.user, key)
-            return
+            return key
         except paramiko.AuthenticationException:
             tried.append(description)
         except (paramiko.SSHException, EOFError, OSError) as error:

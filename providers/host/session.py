@@ -18,7 +18,7 @@ from typing import Any
 import paramiko
 
 from . import bundle, errors
-from .connection import Target, open_transport
+from .connection import Target, connect
 from .errors import ServerError, Unreachable
 
 BEAT_SECONDS, SILENCE_SECONDS = 15, 90
@@ -36,7 +36,7 @@ class Session:
 
     def __init__(self, where: Target, progress: Callable[[str], None] = lambda text: None) -> None:
         self.where, self.progress = where, progress
-        self.transport = open_transport(where)
+        self.transport, self.key = connect(where)
         self.exchanges = 0
         self.numbers = itertools.count(1)
         self.waiting: dict[int, queue.Queue[dict[str, Any] | None]] = {}

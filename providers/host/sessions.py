@@ -7,10 +7,10 @@ import os
 import pathlib
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from .connection import Target, open_transport, target
+from .connection import Target, connect, fingerprint, target
 from .errors import ServerError, Unreachable, log
 from .session import Session
 
@@ -21,8 +21,8 @@ State = dict[str, dict[str, Any]]
 class Host:
     """One server, for all providers of this process; thread-safe."""
 
-    def __init__(self, where: Target, expected: Mapping[str, str]) -> None:
-        self.where, self.expected = where, expected
+    def __init__(self, where: Target, expected: Mapping[str, str], operators: Collection[str] = ()) -> None:
+        self.where, self.expected, self.operators = where, expected, operators
         self.lock = threading.RLock()
         self.session: Session | None = None
         self.observed: dict[str, tuple[State, State]] | None = None
@@ -60,6 +60,8 @@ class Host:
         """A request that writes: the server is checked to be the declared one first; what was observed is forgotten."""
         session = self.connected()
         self.check_expected(session)
+        if arguments.get("entries"):
+            self.check_operators(session)
         with self.lock:
             self.observed = None
         answer: dict[str, Any] = session.request(operation, arguments)
@@ -84,10 +86,27 @@ class Host:
                     f"correct `sixstead:server.{name}`",
                 )
 
+    def check_operators(self, session: Session) -> None:
+        """Raises ServerError where the key that logged in is not one of those that the stack's config lets in."""
+        line = f"{session.key.get_name()} {session.key.get_base64()}"
+        if self.operators and line not in self.operators:
+            raise ServerError(
+                str(self.where),
+                f"the key that logged in, {fingerprint(session.key)}, is not in `sixstead:server.operators`, so it would be"
+                " locked out; nothing was changed",
+                f"add it to `sixstead:keys` and `operators` (`{line}`), or log in with a key that is there: name it in"
+                " `ssh.identity_file`, or `config set --secret sshKey`",
+            )
+
+    def login(self) -> dict[str, str]:
+        """Who logged in, by which key: what the agent must not lock out."""
+        key = self.connected().key
+        return {"user": self.where.user, "key": key.get_base64(), "fingerprint": fingerprint(key)}
+
     def answers_at(self, address: str) -> bool:
         """Whether a new SSH connection to this address gets through the host key check and the login."""
         try:
-            open_transport(self.where.at(address)).close()
+            connect(self.where.at(address)).transport.close()
         except Unreachable as error:
             log(f"{self.where} at {address}: {error}")
             return False
@@ -102,7 +121,7 @@ class Host:
             session.close()
 
 
-HOSTS: dict[tuple[Target, str], Host] = {}
+HOSTS: dict[tuple[Target, str, frozenset[str]], Host] = {}
 HOSTS_LOCK = threading.Lock()
 
 
@@ -114,8 +133,11 @@ def host_of(config: Callable[[str], Any]) -> Host:
     credentials = {name: str(value) for name in CREDENTIALS if (value := config(name)) is not None}
     where = target(server["ssh"], credentials, str(server.get("name") or ""), pathlib.Path.cwd())
     expected = {name: str(server[name]) for name in ("os", "backend") if server.get(name)}
+    keys = decoded(config("keys")) or {}
+    operators = frozenset(" ".join(str(keys.get(name, "")).split()[:2]) for name in server.get("operators") or ())
     with HOSTS_LOCK:
-        return HOSTS.setdefault((where, json.dumps(expected, sort_keys=True)), Host(where, expected))
+        known = where, json.dumps(expected, sort_keys=True), operators
+        return HOSTS.setdefault(known, Host(where, expected, operators))
 
 
 def decoded(value: Any) -> Any:

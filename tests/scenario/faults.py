@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import copy
 import os
+import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 
 from components.server import members
 from providers.host.agent.facets import State
@@ -28,13 +31,61 @@ table: list[str] = []
 
 def show_table() -> None:
     """Print what was measured so far."""
-    print(f"\n{'fault':<52}{'noticed':>10}{'IPv4 gap':>10}{'IPv6 gap':>10}", *table, sep="\n")
+    columns = f"{'noticed':>10}{'restored':>10}{'IPv4 gap':>10}{'IPv6 gap':>10}{'lost':>6}"
+    print(f"\n{'fault':<52}{columns}", *table, sep="\n")
 
 
-def survives(stack: Stack, fault: str, do: Callable[[], None]) -> None:
-    """Do it; then the server and its guest must come back by themselves, and the next `up` must be clean."""
+@contextmanager
+def connected(stack: Stack) -> Iterator[list[str]]:
+    """Hold an SSH connection to each address of the server; afterwards the addresses whose connection was lost."""
+    lost: list[str] = []
+    with ExitStack() as stacked:
+        held = {}
+        for address in (SERVER4, SERVER6):
+            command = ["ssh", "-F", str(stack.lab.state / "ssh_config"), address, "cat"]
+            held[address] = stacked.enter_context(
+                subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+                )
+            )
+        assert all(echoes(process) for process in held.values())
+        yield lost
+        lost += [address for address, process in held.items() if not echoes(process)]
+        for process in held.values():
+            process.kill()
+
+
+def echoes(process: subprocess.Popen[bytes], seconds: float = 20) -> bool:
+    """Whether a line that goes there comes back."""
+    assert process.stdin
+    assert process.stdout
+    with suppress(BrokenPipeError):
+        process.stdin.write(b"there?\n")
+        process.stdin.flush()
+        ready, _, _ = select.select([process.stdout], [], [], seconds)
+        return bool(ready) and bool(process.stdout.readline())
+    return False
+
+
+@dataclass
+class Measured:
+    """One line of the table: seconds, and how many of two connections were lost."""
+
+    noticed: float
+    restored: float
+    gaps: dict[str, float]
+    lost: list[str]
+
+    def line(self, fault: str) -> str:
+        """As it is printed."""
+        times = (self.noticed, self.restored, self.gaps[SERVER4] / 1000, self.gaps[SERVER6] / 1000)
+        return f"{fault:<52}" + "".join(f"{seconds:>8.2f} s" for seconds in times) + f"{len(self.lost):>6}"
+
+
+def measured(stack: Stack, fault: str, do: Callable[[], None]) -> Measured:
+    """Do it; then the server must come back by itself. `restored` counts from the beginning, as `noticed` does."""
     right = copy.deepcopy(stack.config)
-    with watched(stack) as gaps:
+    with connected(stack) as lost, watched(stack) as gaps:
         began = time.monotonic()
         do()
         noticed = time.monotonic() - began
@@ -43,13 +94,20 @@ def survives(stack: Stack, fault: str, do: Callable[[], None]) -> None:
         wait_until(both, SECONDS, f"{fault}: the owner is locked out")
         wait_until(lambda: not armed(stack), SECONDS, f"{fault}: the change still waits for its confirmation")
         wait_until(both, SECONDS, f"{fault}: the owner is locked out")
-    table.append(
-        f"{fault:<52}{noticed:>8.1f} s{gaps[SERVER4] / 1000:>8.2f} s{gaps[SERVER6] / 1000:>8.2f} s",
-    )
+        restored = time.monotonic() - began
+    found = Measured(noticed, restored, gaps, lost)
+    table.append(found.line(fault))
     assert max(gaps.values()) < SECONDS * 1000
+    return found
+
+
+def survives(stack: Stack, fault: str, do: Callable[[], None]) -> Measured:
+    """Do it; then the server and its guest must come back by themselves, and the next `up` must be clean."""
+    found = measured(stack, fault, do)
     assert stack.reachable(WEB, 60)
     stack.up("--refresh")
     stack.preview("--refresh", "--expect-no-changes")
+    return found
 
 
 def settings_of(stack: Stack) -> Settings:

@@ -114,5 +114,6 @@ def steady(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     value = re.sub(r"(?m)^\d+: |@if\d+|\\.*$| nodad| tentative| packets \d+ bytes \d+", "", value)
+    value = re.sub(r"(peer \S+/32) brd \S+", r"\1", value)
     value = re.sub(r"\S+ scope link stable-privacy", "scope link stable-privacy", value)
     return sorted(" ".join(line.split()) for line in value.splitlines())

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -22,13 +21,13 @@ from tests.scenario.faults import (
     applied,
     in_the_middle,
     is_applied,
+    measured,
     show_table,
     stopped_when_applied,
     survives,
-    table,
     with_another_prefix,
 )
-from tests.scenario.harness import SERVER4, SERVER6, WEB, Stack, answers, armed, kill_group, merged, wait_until, watched
+from tests.scenario.harness import SERVER4, SERVER6, WEB, Stack, answers, armed, kill_group, merged, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -161,17 +160,9 @@ def test_the_operator_is_killed_in_a_destroy(stack: Stack) -> None:
     stack.write(guests={})
     stack.up()
     stack.config["guests"] = guests
-    fault = "operator killed in a destroy"
-    right = copy.deepcopy(stack.config)
-    with watched(stack) as gaps:
-        began = time.monotonic()
-        in_the_middle(stack, do, "destroy", "--yes", "--skip-preview")
-        noticed = time.monotonic() - began
-        wait_until(lambda: not armed(stack), SECONDS, "the change still waits for its confirmation")
-    stack.write(**right)
-    assert answers(stack, SERVER4)
-    assert answers(stack, SERVER6)
-    table.append(f"{fault:<52}{noticed:>8.1f} s{gaps[SERVER4] / 1000:>8.2f} s{gaps[SERVER6] / 1000:>8.2f} s")
+    measured(
+        stack, "operator killed in a destroy", lambda: in_the_middle(stack, do, "destroy", "--yes", "--skip-preview")
+    )
     stack.up("--refresh")
     stack.preview("--refresh", "--expect-no-changes")
     assert stack.reachable(WEB, 60)

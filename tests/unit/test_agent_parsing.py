@@ -40,7 +40,7 @@ from providers.host.agent.units import parse
             ["192.0.2.9/32"],
             ["192.0.2.9/32,peer=192.0.2.1"],
             [
-                "-4 address add 192.0.2.9 peer 192.0.2.1/32 dev eth0 broadcast +",
+                "-4 address add 192.0.2.9 peer 192.0.2.1/32 dev eth0",
                 "-4 address delete 192.0.2.9/32 dev eth0",
             ],
         ),

@@ -139,6 +139,9 @@ encryptionsalt: x
         (["toy:server", "os"], None, True, "debian-13", "ssh: {host: 192.0.2.10}   # the address"),
         (["toy:list", 1], "two", False, None, "- one\n  - two"),
         (["toy:server", "ssh", "port"], 22, False, "{host", "port: 22"),
+        (["toy:server", "ssh", "host"], "a, b]", False, "192.0.2.10}", 'ssh: {host: "a, b]"}   # the address'),
+        (["toy:server", "ssh", "host"], ["a"], False, "{host", "host:\n      - a\n"),
+        (["toy:server", "ssh", "host"], None, True, "192.0.2.10}", "    ssh: {}\n"),
         (["toy:deep", "a", "b"], 1, False, None, "  toy:deep:\n    a:\n      b: 1\n"),
     ],
 )
@@ -159,6 +162,39 @@ def test_a_config_file_changes_where_it_must_and_nowhere_else(
             configfile.get(raw, keys)
     else:
         assert configfile.get(raw, keys) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("    key: old # seen\n    b: 1\n", "    key: new A+/= # seen\n    b: 1\n"),
+        ("    {a: 1, key: old, b: [x]}   # all\n", "    {a: 1, key: new A+/=, b: [x]}   # all\n"),
+        ("    {a: 1, # one\n     key: 'old',\n     b: 2}\n", "    {a: 1, # one\n     key: new A+/=,\n     b: 2}\n"),
+        ("    key: [old, older] # both\n    # b\n    b: 1\n", "    key: new A+/= # both\n    # b\n    b: 1\n"),
+        ("    {key: [old, older], b: 1} # b\n", "    {key: new A+/=, b: 1} # b\n"),
+        (
+            "    # a\n    key:\n    - old\n    - older\n    # b\n    b: 1\n",
+            "    # a\n    key: new A+/=\n    # b\n    b: 1\n",
+        ),
+        ("    key: >-\n      old\n      er\n    b: 1 # b\n", "    key: new A+/=\n    b: 1 # b\n"),
+        ("    key: old\r\n    b: 1\r\n", "    key: new A+/=\r\n    b: 1\r\n"),
+    ],
+)
+def test_one_value_changes_in_place_and_every_other_byte_stays(tmp_path: Path, text: str, wanted: str) -> None:
+    head, foot = "# head\nconfig:\n  toy:odd: {x: 1}  # y\n  toy:map: # m\n", "  toy:after: 'q' # last\n# end"
+    file = tmp_path / "f.yaml"
+    file.write_bytes(f"{head}{text}{foot}".encode())
+    configfile.change(file, ["toy:map", "key"], "new A+/=", in_place=True)
+    assert file.read_bytes().decode() == f"{head}{wanted}{foot}"
+
+
+@pytest.mark.parametrize("text", ["config:\n  a: &k {key: old}\n  toy:map: *k\n", "config:\n  toy:map: {b: 1}\n"])
+def test_a_change_in_place_that_would_change_more_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(text)
+    with pytest.raises(EngineError, match="edit it by hand"):
+        configfile.change(file, ["toy:map", "key"], "new", in_place=True)
+    assert file.read_text() == text
 
 
 def test_a_value_that_is_not_set_cannot_be_removed(tmp_path: Path) -> None:

@@ -169,12 +169,16 @@ class Registry:
             for item, written in items.items():
                 if (record := records.get(item)) is None:
                     continue  # it was given back before, by a change whose answer was lost
-                now = observed.get(name, {}).get(item)
-                if facet.keeps_edits and now is not None and now not in (written, *self.written(name, item)):
+                if self.edited(name, item, written, observed):
                     context.notes.append(f"{item} was changed by somebody else and is kept as it is")
                     continue
                 captured[item] = record["captured"]
             facet.restore(captured, context)
+
+    def edited(self, facet: str, item: str, written: Any, observed: State) -> bool:
+        """Whether somebody changed an item since we wrote it, so that it is kept as it is."""
+        now = observed.get(facet, {}).get(item)
+        return self.facets[facet].keeps_edits and now is not None and now not in (written, *self.written(facet, item))
 
     def backwards(self) -> list[str]:
         """The order in which things are taken away. Routes need their addresses, so these come back first."""

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from . import nft
 from .backend import backend
+from .examine import examine
 from .facets import Context, State, converge
 from .registry import make_registry
 from .system import STATE_DIR, HostError, Progress
@@ -55,6 +56,7 @@ class Agent:
             "confirm": self.confirm,
             "roll_back": self.roll_back,
             "counted": self.counted,
+            "examine": lambda args, progress: examine(self.registry, args),
         }
 
     def serve(self) -> None:

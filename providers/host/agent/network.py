@@ -178,7 +178,7 @@ def address_commands(interface: str, now: list[str], wanted: list[str]) -> list[
         if bare in resized:
             old = next(a for a in now if a.split("/")[0] == bare and a not in wanted)
             lines.append(f"{family} address delete {in_words(old)} dev {interface}")
-        wide = "," in address or int(address.split("/")[1]) < 31
+        wide = "," not in address and int(address.split("/")[1]) < 31
         more = " nodad" if family == "-6" else " broadcast +" if wide else ""
         lines.append(f"{family} address add {in_words(address)} dev {interface}{more}")
     for address in now:

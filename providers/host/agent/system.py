@@ -99,13 +99,20 @@ def refuse_links(path: str) -> None:
 
 
 def write_durably(path: str, content: bytes, mode: int = 0o644, owner: str = "root:root") -> None:
-    """Replace a file at once and for good: temporary file, fsync, rename, fsync of the directory."""
+    """Replace a file at once and for good: temporary file, fsync, rename, fsync of the directory.
+
+    Directories that are made for a file that its owner alone may read are the owner's alone, too.
+    """
     refuse_links(path)
     directory = os.path.dirname(path)
-    make_dirs(directory)
     user, _, group = owner.partition(":")
     uid = int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
     gid = int(group) if group.isdecimal() else grp.getgrnam(group or user).gr_gid
+    private = not mode & 0o077
+    for made in make_dirs(directory, 0o700 if private else 0o755):
+        if private:
+            os.chown(made, uid, gid, follow_symlinks=False)
+        sync_directory(os.path.dirname(made))
     temporary = os.path.join(
         directory, f".{os.path.basename(path)[:200]}.sixstead-{os.getpid()}-{threading.get_ident()}"
     )

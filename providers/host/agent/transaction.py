@@ -16,6 +16,7 @@ from typing import Any
 
 from .checks import refuse_wrong
 from .facets import Context, Registry, State, shortfall, union
+from .logins import refuse_lock_out
 from .outward import Leaving, Outlook
 from .system import STATE_DIR, HostError, Progress, make_dirs, run, sync_directory, write_durably
 from .takeover import refuse_losses
@@ -75,6 +76,7 @@ class Transaction:
         """
         gone = list(gone)
         plan = self.registry.plan(entries, previous, gone)
+        refuse_lock_out(plan, self.registry, context)
         owned = self.registry.owned()
         refuse_wrong(plan.differing.get("files", {}))
         refuse_losses(plan.wanted, union(*owned.values()))

@@ -111,7 +111,8 @@ class Units:
         if context.undo:
             run(["systemctl", "daemon-reload"])
         shown = show(captured)
-        for unit, was in captured.items():
+        # a socket first: it would start its service again
+        for unit, was in sorted(captured.items(), key=lambda item: not item[0].endswith(".socket")):
             clear_stale(unit)
             if shown[unit].get("LoadState") == "not-found":
                 continue
