@@ -34,6 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     verb("reboot", "reboot the server from within")
     verb("cut-power", "pull the server's plug")
     verb("power-on", "boot a server that is off")
+    swap = verb("swap-nic", "give a server that is off another network card")
+    swap.add_argument("interface", help="what the server's system will call it, like eth1")
+    swap.add_argument("mac")
     run = verb(
         "exec", "run a command: exec server|router|internet|operator|GUEST -- CMD... (a guest by name or address)"
     )
@@ -89,6 +92,8 @@ def _run(lab: Lab, options: argparse.Namespace, command: list[str]) -> int:
             lab.up(options.like, options.suite, options.delivery)
         case "reset" | "reboot" | "cut-power" | "power-on" | "inject-foreign-frame":
             getattr(lab, options.verb.replace("-", "_"))()
+        case "swap-nic":
+            lab.swap_nic(options.interface, options.mac)
         case "exec":
             if not command:
                 raise LabError("exec needs a command: lab exec server -- CMD...")

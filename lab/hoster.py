@@ -46,6 +46,13 @@ class Hoster:
         in_netns(self._names.router, lambda: run(["nft", "-f", "-"], stdin=wiring.switch_rules(self._topology)))
         self._wired.touch()
 
+    def know_card(self) -> None:
+        """The server has another network card, that of the topology: the switch tolerates its MAC address, and the router
+        sends routed prefixes to its link-local address."""
+        rules, batch = wiring.known_card(self._topology)
+        in_netns(self._names.router, lambda: run(["nft", "-f", "-"], stdin=rules))
+        run(["ip", "-n", self._names.router, "-batch", "-"], stdin=batch)
+
     def counters(self) -> dict[str, Any]:
         """The switch port's and the router's counters, and the foreign MACs that were seen."""
         said = in_netns(self._names.router, lambda: run(["nft", "-j", "list", "ruleset"]))
@@ -53,7 +60,7 @@ class Hoster:
         for item in json.loads(said)["nftables"]:
             if "counter" in item:
                 found[item["counter"]["name"]] = item["counter"]["packets"]
-            elif "set" in item:
+            elif item.get("set", {}).get("name") == "foreign_macs":
                 found["foreign_macs"] = item["set"].get("elem", [])
         return found
 
@@ -72,8 +79,11 @@ class Hoster:
         frame = b"\xff" * 6 + bytes.fromhex(mac.replace(":", "")) + b"\x88\xb5" + b"\0" * 46
 
         def send() -> None:
+            links = json.loads(run(["ip", "-json", "link", "show"]))
+            # by its address, as the server may call it otherwise by now
+            card = next(link["ifname"] for link in links if link["address"] == self._topology.mac)
             with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
-                raw.bind((self._topology.uplink, 0))
+                raw.bind((card, 0))
                 raw.send(frame)
 
         in_netns(self._names.server, send)

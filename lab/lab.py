@@ -52,9 +52,10 @@ class Lab:
 
     @property
     def topology(self) -> Topology:
-        """The measure of the lab as it was brought up."""
+        """The measure of the lab as it was brought up, with the network card that the server has by now."""
         made = self._made()
-        return Topology.from_config(made["config"], made["suite"], made["delivery"])
+        brought_up = Topology.from_config(made["config"], made["suite"], made["delivery"])
+        return dataclasses.replace(brought_up, **made.get("card", {}))
 
     def _made(self) -> dict[str, Any]:
         try:
@@ -122,9 +123,12 @@ class Lab:
         }
         with self._alone():
             record = self.state / "lab.json"
-            if record.exists() and json.loads(record.read_text()).get("measure") != made["measure"]:
+            earlier = json.loads(record.read_text()) if record.exists() else {}
+            if earlier and earlier.get("measure") != made["measure"]:
                 self._say("the stack has another measure now: making the lab anew")
                 self._remove()
+            elif "card" in earlier:
+                made["card"] = earlier["card"]
             self._owner.write_text(str(self.state))
             self._prepare(topology)
             record.write_text(json.dumps(made, indent=1))
@@ -171,11 +175,23 @@ class Lab:
             self._server().cut_power()
 
     def power_on(self, within: float = 60) -> None:
-        """Boot a server that is off from the disk it has, and wait so many seconds for its login. Raises LabError."""
+        """Boot a server that is off from the disk it has, and wait for its login. Raises LabError if there is none within
+        so many seconds."""
         with self._alone():
             server = self._server()
             server.power_on()
             server.wait_ready(within=within)
+
+    def swap_nic(self, name: str, mac: str) -> None:
+        """Give a server that is off another network card, as with another mainboard: the hoster knows its MAC address, the
+        server's system will call it `name`. Raises LabError while the server is on."""
+        with self._alone():
+            if self._server().leader():
+                raise LabError("a network card is changed while the server is off; `lab cut-power` pulls its plug")
+            made = self._made()
+            made["card"] = {"uplink": name, "mac": mac.lower()}
+            (self.state / "lab.json").write_text(json.dumps(made, indent=1))
+            self._hoster().know_card()
 
     def down(self, purge: bool = False) -> None:
         """Remove the lab without a trace; with `purge` also the cache that all labs of this clone share."""

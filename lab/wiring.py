@@ -120,15 +120,17 @@ def operator_default(topology: Topology, family: str) -> str:
 def switch_rules(topology: Topology) -> str:
     """The customer port: frames from any MAC but the server's own are counted, remembered and dropped.
 
-    The port is matched by name, so that the rules and their counters survive every re-plugging."""
+    The port is matched by name, so that the rules and their counters survive every re-plugging; the server's MAC is in a
+    set, so that they survive another network card, too."""
     return f"""\
 table bridge switch {{
   counter own_mac_frames {{ }}
   counter foreign_mac_frames {{ }}
+  set own_macs {{ type ether_addr; elements = {{ {topology.mac} }}; }}
   set foreign_macs {{ type ether_addr; size 1024; flags dynamic; }}
   chain customer_port {{
     type filter hook prerouting priority -300; policy accept;
-    iifname "{CUSTOMER_PORT}" ether saddr {topology.mac} counter name own_mac_frames accept
+    iifname "{CUSTOMER_PORT}" ether saddr @own_macs counter name own_mac_frames accept
     iifname "{CUSTOMER_PORT}" update @foreign_macs {{ ether saddr }} counter name foreign_mac_frames drop
     iifname "{CUSTOMER_PORT}" counter name foreign_mac_frames drop
   }}
@@ -141,6 +143,13 @@ table ip6 watch {{
   }}
 }}
 """
+
+
+def known_card(topology: Topology) -> tuple[str, str]:
+    """What the hoster changes when a server gets another network card: nft(8) rules for the switch, the router's batch."""
+    port = f"flush set bridge switch own_macs\nadd element bridge switch own_macs {{ {topology.mac} }}\n"
+    routed = [prefix for prefix in topology.prefixes if prefix.delivery == "routed"]
+    return port, "".join(f"route replace {p.network} {delivery(topology, p.delivery)}\n" for p in routed)
 
 
 def plug(names: Names, topology: Topology) -> list[tuple[list[str], str, bool]]:

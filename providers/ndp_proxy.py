@@ -35,7 +35,7 @@ def render(settings: Settings) -> State:
     uplink = settings.uplink.name
     entries = [f"{address} dev {uplink}" for address in addresses(settings)]
     key = f"net.ipv6.conf.{dotless(uplink)}.proxy_ndp"
-    now: State = {"sysctls": {key: "1"}, "proxies": dict.fromkeys(entries, "present")}
+    now: State = {"sysctls": {key: "1"}, **({"proxies": dict.fromkeys(entries, "present")} if entries else {})}
     return union(backend_of(settings).ndp_proxy(settings.uplink, addresses(settings)), now)
 
 

@@ -1,11 +1,13 @@
 """The interface to the hoster: its addresses and routes, now and at boot. ip(8); the files are the backend's.
 
 The server's IPv6 address is a /128 here, as the /64 is behind the guest bridge (the routed design). The link-local
-address stays the EUI-64 one of the network card: hosters route the /64 to it. A member of the host network.
+address stays the EUI-64 one of the network card: hosters route the /64 to it. The card is found by `find_uplink` where it
+has another name after a change of hardware. A member of the host network.
 """
 
 from __future__ import annotations
 
+from providers import find_uplink
 from providers.backends import backend_of
 from providers.host.agent.facets import State, union
 from providers.host.provider import MemberProvider
@@ -24,7 +26,7 @@ def render(settings: Settings) -> State:
         "addresses": {uplink.name: " ".join(addresses)},
         "routes": routes(uplink, prefixes),
     }
-    return union(backend_of(settings).uplink(settings), now)
+    return union(backend_of(settings).uplink(settings), find_uplink.render(uplink), now)
 
 
 def dotless(interface: str) -> str:

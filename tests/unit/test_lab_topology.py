@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,13 @@ def test_the_router_delivers_as_the_hoster_does() -> None:
     assert "route replace 2001:db8:1::/64 via fe80::5054:ff:feaa:1 dev sw0\n" in routed
     on_link = wiring.router(names, Topology.from_config(config(), delivery="on-link"))
     assert "route replace 2001:db8:1::/64 dev sw0\n" in on_link
+
+
+def test_the_hoster_knows_a_new_network_card() -> None:
+    topology = dataclasses.replace(Topology.from_config(config()), mac="52:54:00:aa:00:07")
+    rules, batch = wiring.known_card(topology)
+    assert "add element bridge switch own_macs { 52:54:00:aa:00:07 }" in rules
+    assert batch == "route replace 2001:db8:1::/64 via fe80::5054:ff:feaa:7 dev sw0\n"
 
 
 def test_the_stacks_own_resolvers_answer_in_the_lab() -> None:

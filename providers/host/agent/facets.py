@@ -122,7 +122,12 @@ class Registry:
         return Plan(wanted, differing, left, observed)
 
     def take_over(self, plan: Plan, entries: Mapping[str, State]) -> None:
-        """Record the before-state of what is not ours yet, then name it in the manifest; nothing else is written."""
+        """Record the before-state of what is not ours yet, then name it in the manifest; nothing else is written.
+
+        Raises HostError, before that, for what a facet never does (its `refuse`, where it has one).
+        """
+        for name, items in plan.differing.items():
+            getattr(self.facets[name], "refuse", lambda items: None)(items)
         owned = self.owned()
         ours = union(*owned.values())
         for name, items in plan.wanted.items():

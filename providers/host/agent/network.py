@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .facets import Context
+from .link_refusals import refuse_another_card, refuse_another_kind, renamed
 from .system import HostError, run
 
 Json = dict[str, Any]
@@ -93,18 +94,18 @@ class Links:
         present = self.observe(dict.fromkeys(items))
         return {name: present.get(name) for name in items}
 
+    def refuse(self, wanted: Mapping[str, Any]) -> None:
+        """Raises HostError where the network card is missing or another one, and where a bridge's name is taken."""
+        present = parse_links(ip_json(["-details", "link", "show"]))
+        for name, value in wanted.items():
+            check = refuse_another_card if value.startswith("physical") else refuse_another_kind
+            check(name, value, present)
+
     def apply(self, wanted: Mapping[str, Any], observed: Mapping[str, Any], context: Context) -> None:
-        """Make or change links. Raises HostError where the network card is missing or another one."""
+        """Make or change links that `refuse` has let pass."""
         for name, value in wanted.items():
             kind, mac, mtu, state = value.split(", ")
             now = observed.get(name)
-            if kind == "physical" and (now is None or now.split(", ")[:2] != [kind, mac]):
-                cards = {n: v.split(", ")[1] for n, v in parse_links(ip_json(["-details", "link", "show"])).items()}
-                there = ", ".join(f"{n} {m}" for n, m in cards.items() if n != "lo")
-                raise HostError(f"there is no network card {name} with MAC address {mac} on this server; it has {there}",
-                                "correct `sixstead:uplink` in the stack's config")  # fmt: skip
-            if now is not None and not now.startswith(kind):
-                raise HostError(f"{name} exists and is not a {kind}", "rename it, or give `bridge:` another name")
             if now is None:
                 run(["ip", "link", "add", "name", name, "address", mac, "type", kind])
                 run(["sysctl", "-q", "-w", f"net/ipv6/conf/{name}/accept_ra=0"], check=False)
@@ -117,6 +118,8 @@ class Links:
         present = self.observe(captured)
         for name, was in captured.items():
             now = present.get(name)
+            if not context.undo and (was or "").startswith("physical") and (told := renamed(name)):
+                context.notes.append(told)
             if was is None and now is not None and now.startswith("bridge"):
                 run(["ip", "link", "delete", "dev", name])
             elif was is not None and now is None and was.startswith("bridge"):
