@@ -34,6 +34,9 @@ class Streams:
     ended: float = 0
     received: dict[str, int] = field(default_factory=dict)
     """Bytes that arrived in the guest, by stream; whoever lost its connection has none."""
+    lookups: int = 0
+    lookups_failed: int = 0
+    """Names that the guest asked for all the while, and those that it was told nothing of."""
 
     @contextmanager
     def during(self, what: str) -> Iterator[None]:
@@ -75,6 +78,8 @@ def streaming(stack: Stack) -> Iterator[Streams]:
     listen = {name: ("listen", address, PORT) for name, (_, address) in DOWNLOADS.items()}
     plan = json.dumps({**listen, INBOUND: ("connect", WEB, PORT)})
     stack.guest("web", "sh", "-c", "rm -f /tmp/received.*")
+    asking = "while [ -e /tmp/asking ]; do nslookup v6.example >/dev/null 2>&1 && echo told || echo failed; sleep 0.1; done"
+    stack.guest("web", "sh", "-c", f"touch /tmp/asking; ({asking}) > /tmp/lookups 2>/dev/null &")
     receive(stack, INBOUND, f"sleep 1000 | nc -l -p {PORT}")
     streams = Streams(stack.folder / "streams.log")
     with streams.log.open("w") as log:
@@ -90,13 +95,16 @@ def streaming(stack: Stack) -> Iterator[Streams]:
     finally:
         streams.ended = time.monotonic()
         sender.communicate(timeout=30)
+        stack.guest("web", "rm", "/tmp/asking")
     time.sleep(0.5)
+    told = stack.guest("web", "cat", "/tmp/lookups").split()
+    streams.lookups, streams.lookups_failed = len(told), told.count("failed")
     for name in NAMES:
         words = stack.guest("web", "cat", f"/tmp/received.{name}").split()
         streams.received.update({name: int(words[0])} if words else {})
     for what, gaps in streams.gaps().items():
         print(f"{what}: longest gap {', '.join(f'{name} {gap:.0f} ms' for name, gap in gaps.items())}")
-    print(f"lost: {streams.lost() or 'none'}")
+    print(f"lost: {streams.lost() or 'none'}; {streams.lookups_failed} of {streams.lookups} lookups failed")
 
 
 def receive(stack: Stack, name: str, command: str) -> None:

@@ -30,7 +30,7 @@ def stack(make_stack: Callable[..., Stack], tmp_path_factory: pytest.TempPathFac
         server=merged(config["server"], backend=backend),
         prefixes={"main": merged(config["prefixes"]["main"], delivery=delivery)},
         uplink=merged(config["uplink"], ipv4=merged(config["uplink"]["ipv4"], address=f"{SERVER4}/26")),
-        guests={"web": merged(config["guests"]["web"], open={"tcp": [80, PORT]})},
+        guests={"web": merged(config["guests"]["web"], open={"tcp": [80, PORT]}, network="main")},
     )
     made.up()
     return made
@@ -45,8 +45,11 @@ def test_a_cable_pulled_by_hand_is_seen(stack: Stack) -> None:
 def test_correct_changes_interrupt_nothing(stack: Stack) -> None:
     config = stack.config
     web, network, uplink = config["guests"]["web"], config["networks"]["main"], config["uplink"]
-    third = {"image": "tiny", "memory": "128MiB"}
+    third = {"image": "tiny", "memory": "128MiB", "network": "main"}
     two = {"web": web, "third": third}
+    networks = {"main": merged(network, dns64={"forward": ["203.0.113.53"]})}
+    second = {"prefix": "2001:db8:2::/64", "gateway": "fe80::1", "delivery": "routed"}
+    other = {"prefix": "second", "dns64": False, "nat64": {"prefix": "2001:db8:65::/96", "pool": "192.168.254.0/24"}}
     changes: dict[str, dict[str, Any]] = {
         "/26 to /32": {"uplink": merged(uplink, ipv4=merged(uplink["ipv4"], address=f"{SERVER4}/32"))},
         "RDNSS": {"networks": {"main": merged(network, ra={"rdnss": ["2001:db8:ffff::53"], "max_interval": 300})}},
@@ -56,6 +59,7 @@ def test_correct_changes_interrupt_nothing(stack: Stack) -> None:
         "a rule less": {"firewall": []},
         "a port opened": {"guests": {**two, "web": merged(web, open={"tcp": [80, 443, PORT]})}},
         "a guest less": {"guests": {"web": web}},
+        "a second NAT64": {"prefixes": {**config["prefixes"], "second": second}, "networks": {**networks, "second": other}},
         "/32 to /26": {"uplink": uplink},
     }
     with streaming(stack) as streams:
@@ -64,4 +68,5 @@ def test_correct_changes_interrupt_nothing(stack: Stack) -> None:
                 stack.write(**change)
                 stack.up()
     assert streams.lost() == {}
+    assert streams.lookups_failed == 0
     assert max(max(gaps.values()) for gaps in streams.gaps().values()) < LONGEST_MS
