@@ -39,7 +39,7 @@ def send(name: str, connection: socket.socket) -> None:
         if waiting <= BEHIND:
             sent += connection.send(CHUNK)
     connection.shutdown(socket.SHUT_WR)
-    connection.settimeout(10)
+    connection.settimeout(5)
     while connection.recv(4096):
         pass
     say(name, f"sent {sent}")
