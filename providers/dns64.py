@@ -58,9 +58,10 @@ def on_change(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str:
 
 def interruption(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str:
     """Whether guests are without their resolver for a moment."""
-    running = "running" in (olds.get("units") or {}).get(UNIT, "")
-    changed = (olds.get("files") or {}).get(PATH) != (news.get("files") or {}).get(PATH)
-    return "restarts the guests' resolver" if running and changed and on_change(olds, news) == "restart" else ""
+    value = (olds.get("units") or {}).get(UNIT, "")
+    changed = (olds.get("files") or {}).get(PATH) != (news.get("files") or {}).get(PATH) or value.endswith("stale")
+    restarts = "running" in value and changed and on_change(olds, news) == "restart"
+    return "restarts the guests' resolver" if restarts else ""
 
 
 class Dns64Provider(HostProvider):

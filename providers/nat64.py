@@ -58,9 +58,11 @@ def interruption(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str:
         if unit == "tayga.service" or not value.startswith(RUNNING):
             continue
         before, after = ([(state.get("files") or {}).get(path) for path in reads(unit)] for state in (olds, news))
-        kept = [[line for line in str(text).splitlines() if line.startswith(KEPT)] for text in (before[0], after[0])]
-        prefix = next((line.split()[1] for line in kept[0] if line.startswith("prefix ")), unit)
-        if kept[0] != kept[1]:
+        now, then = (
+            [line for line in str(text).splitlines() if line.startswith(KEPT)] for text in (before[0], after[0])
+        )
+        prefix = next((line.split()[1] for line in now + then if line.startswith("prefix ")), unit)
+        if now and now != then:
             found.append(f"cuts the connections through NAT64 {prefix}")
         elif before != after or value != RUNNING:
             found.append(f"stops the connections through NAT64 {prefix} for a moment")

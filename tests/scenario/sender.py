@@ -45,11 +45,23 @@ def send(name: str, connection: socket.socket) -> None:
     say(name, f"sent {sent}")
 
 
+def connected(address: str, port: int) -> socket.socket:
+    """A connection; whoever is about to listen gets some seconds for it."""
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            return socket.create_connection((address, port), timeout=10)
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
 def stream(name: str, verb: str, address: str, port: int) -> None:
     """Connect, or wait for who does; then send."""
     try:
         if verb == "connect":
-            connection = socket.create_connection((address, port), timeout=10)
+            connection = connected(address, port)
         else:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             connection, _ = socket.create_server((address, port), family=family).accept()

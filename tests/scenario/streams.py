@@ -19,8 +19,8 @@ from tests.scenario.harness import WEB, Stack, wait_until
 SENDER = str(Path(__file__).with_name("sender.py"))
 PORT = 8080
 """Where the internet sends from, and where the guest listens: open it."""
-DOWNLOADS = {"IPv6": ("v6.example", "2001:db8:ffff::10"), "NAT64": ("v4only.example", "203.0.113.10")}
-"""What the guest downloads: its host's name, and that host's own address."""
+DOWNLOADS = {"IPv6": ("2001:db8:ffff::10", "2001:db8:ffff::10"), "NAT64": ("2001:db8:64::cb00:710a", "203.0.113.10")}
+"""What the guest downloads: its address as the guest sees it, and as it is."""
 INBOUND = "inbound"
 NAMES = (*DOWNLOADS, INBOUND)
 
@@ -114,10 +114,10 @@ def streaming(stack: Stack) -> Iterator[Streams]:
         sender = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log)
     try:
         asking.start()
-        for name, (host, _) in DOWNLOADS.items():
-            receive(stack, name, f"wget -q -O - http://{host}:{PORT}/")
+        for name, (address, _) in DOWNLOADS.items():
+            receive(stack, name, f"wget -q -O - http://[{address}]:{PORT}/")
         started = lambda: all(streams.said(name, "acked") for name in NAMES)  # noqa: E731
-        wait_until(started, 20, "the streams do not start")
+        wait_until(started, 40, f"the streams do not start: {streams.log}")
         streams.began = time.monotonic()
         yield streams
     finally:
