@@ -25,7 +25,7 @@ from engine.backend import Backend
 from engine.config import Project
 from engine.display import LogFile
 from engine.errors import EngineError, GivenUp
-from engine.report import loss_line
+from engine.report import interruption_line, loss_line
 
 _OPERATIONS = ("preview", "up", "refresh", "destroy")
 _QUESTION = {"up": "perform this update", "refresh": "perform this refresh", "destroy": "perform this destroy"}
@@ -189,13 +189,13 @@ class _Pulumi:
             self.env["PULUMI_DEBUG_COMMANDS"] = "true"
             status = self.run([*argv, f"--event-log={events}"], quiet=quiet)
             self.env.pop("PULUMI_DEBUG_COMMANDS")
-            for line in dict.fromkeys(losses(events)):
+            for line in dict.fromkeys(warnings(events)):
                 print(line, file=sys.stderr if self.args.json else sys.stdout, flush=True)
         return status
 
 
-def losses(events: Path) -> Iterator[str]:
-    """The DATA LOSS lines of a preview's event log; see engine.report.data_loss."""
+def warnings(events: Path) -> Iterator[str]:
+    """The INTERRUPTION and DATA LOSS lines of a preview's event log; see engine.report."""
     try:
         lines = events.read_text().splitlines()
     except FileNotFoundError:
@@ -203,20 +203,22 @@ def losses(events: Path) -> Iterator[str]:
     for line in lines:
         metadata = (json.loads(line).get("resourcePreEvent") or {}).get("metadata") or {}
         op, urn, old, new = (metadata.get(k) for k in ("op", "urn", "old", "new"))
-        before, after = _loss(old), _loss(new)
+        before, after = _text(old, "dataLoss"), _text(new, "dataLoss")
         kept = isinstance(old, dict) and (old.get("retainOnDelete") or old.get("external"))
         text = ""
         if op in ("delete", "delete-replaced", "create-replacement", "replace"):
             text = "" if kept else before
         elif op == "update" and after != before:
             text = after
+        if op == "update" and (interrupts := _text(new, "interrupts")):
+            yield interruption_line(interrupts)
         if text:
             yield loss_line(str(metadata.get("type", "")), str(urn).rsplit("::", 1)[-1], text)
 
 
-def _loss(state: object) -> str:
+def _text(state: object, name: str) -> str:
     inputs = state.get("inputs") if isinstance(state, dict) else None
-    value = inputs.get("dataLoss") if isinstance(inputs, dict) else None
+    value = inputs.get(name) if isinstance(inputs, dict) else None
     return value if isinstance(value, str) else ""
 
 

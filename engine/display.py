@@ -158,9 +158,11 @@ class Display:
                 self.line(text)
         for text in report.summary(self.steps, self.preview, coloured):
             self.line(text)
-        losses = report.data_loss(self.steps) if self.preview else []
-        for text in losses:
-            self.line(colour(text, "-", coloured))
+        if self.preview:
+            for text in report.interruptions(self.steps):
+                self.line(colour(text, "~", coloured))
+            for text in report.data_loss(self.steps):
+                self.line(colour(text, "-", coloured))
         if not self.preview:
             self.line(f"Duration: {time.monotonic() - self._began:.1f}s")
 

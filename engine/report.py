@@ -152,6 +152,16 @@ def data_loss(steps: Iterable[Step]) -> list[str]:
     return lines
 
 
+def interruptions(steps: Iterable[Step]) -> list[str]:
+    """A line for each update that says in its input `interrupts` what it interrupts."""
+    found = (plain(step.new.inputs.get("interrupts")) for step in steps if step.op == "update" and step.new is not None)
+    return list(dict.fromkeys(interruption_line(text) for text in found if isinstance(text, str) and text))
+
+
+def interruption_line(text: str) -> str:
+    return f"INTERRUPTION: {text}"
+
+
 def loss_line(type_: str, name: str, text: str) -> str:
     return f"DATA LOSS: {type_.rsplit(':', 1)[-1].lower()} {name}: {text}"
 
@@ -192,6 +202,7 @@ def as_document(steps: Iterable[Step], messages: Iterable[tuple[str, str, str]],
         ],
         "diagnostics": [{"severity": sev, "urn": urn, "message": text} for sev, urn, text in messages],
         "dataLoss": data_loss(listed),
+        "interruptions": interruptions(listed),
         "duration": int(seconds * 1e9),
         "changeSummary": dict(counts(listed)),
     }

@@ -16,7 +16,7 @@ from providers import guest_ports
 from providers.host.agent.facets import State, union
 from providers.host.provider import MemberProvider
 from providers.host.resource import HostResource
-from settings import FirewallRule, PortRange, Ports, Settings
+from settings import FirewallRule, Nat64, PortRange, Ports, Settings
 
 TABLE = "inet sixstead"
 PATH = "/etc/sixstead/firewall.nft"
@@ -112,13 +112,25 @@ def rules(settings: Settings) -> str:
         forward.append(f'iifname {names(ours)} counter drop comment "guests -> elsewhere"')
     lines += chain("forward", "type filter hook forward priority filter; policy accept;", forward)
     if translators:
-        masquerade = [f'ip saddr {nat64.pool} oifname "{uplink}" masquerade' for _, nat64 in translators]
-        lines += chain("postrouting", "type nat hook postrouting priority srcnat; policy accept;", masquerade)
+        translated = [statement for _, nat64 in translators for statement in source_nat(settings, nat64)]
+        lines += chain("postrouting", "type nat hook postrouting priority srcnat; policy accept;", translated)
     if bridges:
         # guests have no way to each other but through the server, so it must not tell them of a shorter one
         redirect = f"oifname {names(bridges)} icmpv6 type nd-redirect drop"
         lines += chain("output", "type filter hook output priority filter; policy accept;", [redirect])
     return "# Written by Sixstead.\n" + "\n".join(lines) + "\n}\n"
+
+
+def source_nat(settings: Settings, nat64: Nat64) -> list[str]:
+    """What the internet sees of a translator's pool: the uplink's address.
+
+    The kernel forgets what it masquerades behind an address whenever an entry of that address goes, be it only for another
+    prefix length (nf_nat_masquerade.c, masq_inet_event). A TCP connection that just receives does not come back from that, so its
+    address is named. What else there is begins anew with the next packet out, and after a change of the address it should.
+    """
+    where = f'ip saddr {nat64.pool} oifname "{settings.uplink.name}"'
+    tcp = [f"{where} meta l4proto tcp snat ip to {settings.uplink.ipv4.address.ip}"] if settings.uplink.ipv4 else []
+    return [*tcp, f"{where} masquerade"]
 
 
 def inbound(settings: Settings) -> list[str]:

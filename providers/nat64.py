@@ -5,14 +5,21 @@ It runs in a unit of its own: the package's unit configures addresses and iptabl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pulumi
 
 from providers import packages
 from providers.firewall import nat64_interface
 from providers.host.agent.facets import State
-from providers.host.provider import HostProvider
+from providers.host.provider import HostProvider, Props
 from providers.host.resource import HostResource
 from settings import Nat64, Settings
+
+RUNNING = "enabled, running"
+KEPT = ("prefix ", "dynamic-pool ")
+"""The lines of a configuration that connections hang on."""
 
 
 def render(settings: Settings) -> State:
@@ -21,10 +28,45 @@ def render(settings: Settings) -> State:
     units = {"tayga.service": "masked"}
     for number, nat64 in enumerate(settings.nat64_gateways):
         name = nat64_interface(settings, number)
-        files[f"/etc/sixstead/{name}.conf"] = configuration(name, nat64)
-        files[f"/etc/systemd/system/sixstead-{name}.service"] = unit(name, nat64)
-        units[f"sixstead-{name}.service"] = "enabled, running"
+        own = unit_name(name)
+        files.update(zip(reads(own), (configuration(name, nat64), unit(name, nat64)), strict=True))
+        units[own] = RUNNING
     return {"files": files, "units": units, **packages.needed(packages.NAT64)}
+
+
+def unit_name(interface: str) -> str:
+    """The unit of a translator, by its tunnel's name."""
+    return f"sixstead-{interface}.service"
+
+
+def reads(unit: str) -> list[str]:
+    """A translator's own files, by its unit's name: no other translator is restarted when they change."""
+    return [
+        f"/etc/sixstead/{unit.removeprefix('sixstead-').removesuffix('.service')}.conf",
+        f"/etc/systemd/system/{unit}",
+    ]
+
+
+def interruption(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str:
+    """What becomes of the connections through translators that run now: tayga reads its configuration when it starts.
+
+    The pool's addresses stand in the kernel's connection tracking, the prefix in the guests' sockets; with another one these
+    are lost. What is restarted with both as they were finds its map of addresses on the disk, and goes on.
+    """
+    found = []
+    for unit, value in (olds.get("units") or {}).items():
+        if unit == "tayga.service" or not value.startswith(RUNNING):
+            continue
+        before, after = ([(state.get("files") or {}).get(path) for path in reads(unit)] for state in (olds, news))
+        now, then = (
+            [line for line in str(text).splitlines() if line.startswith(KEPT)] for text in (before[0], after[0])
+        )
+        prefix = next((line.split()[1] for line in now + then if line.startswith("prefix ")), unit)
+        if now and now != then:
+            found.append(f"cuts the connections through NAT64 {prefix}")
+        elif before != after or value != RUNNING:
+            found.append(f"stops the connections through NAT64 {prefix} for a moment")
+    return ", ".join(found)
 
 
 def configuration(name: str, nat64: Nat64) -> str:
@@ -67,7 +109,11 @@ WantedBy=multi-user.target
 
 
 class Nat64Provider(HostProvider):
-    """Only the name differs."""
+    """Some changes interrupt connections."""
+
+    def interruption(self, olds: Props, news: Props) -> str:
+        """Says which."""
+        return interruption(olds.get("state") or {}, news.get("state") or {})
 
 
 class Nat64Gateway(HostResource, module="sixstead", name="Nat64"):
@@ -75,5 +121,6 @@ class Nat64Gateway(HostResource, module="sixstead", name="Nat64"):
 
     def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
         state = render(settings)
-        params = {"on_change": {unit: "restart" for unit, value in state["units"].items() if value.endswith("running")}}
+        mine = [unit for unit, value in state["units"].items() if value == RUNNING]
+        params = {"on_change": dict.fromkeys(mine, "restart"), "reads": {unit: reads(unit) for unit in mine}}
         super().__init__(Nat64Provider(), name, state, params=params, opts=opts)

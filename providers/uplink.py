@@ -7,10 +7,13 @@ has another name after a change of hardware. A member of the host network.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from providers import find_uplink
 from providers.backends import backend_of
 from providers.host.agent.facets import State, union
-from providers.host.provider import MemberProvider
+from providers.host.provider import MemberProvider, Props
 from providers.host.resource import HostResource
 from settings import Prefix, Settings, Uplink
 
@@ -48,8 +51,24 @@ def routes(uplink: Uplink, prefixes: list[Prefix]) -> dict[str, str]:
     return found
 
 
+def interruption(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str:
+    """Connections end with the address that they use. Another prefix length is no other address."""
+    before, after = (bare(state.get("addresses") or {}) for state in (olds, news))
+    gone = [address for address in before if address not in after]
+    return ", ".join(f"cuts the connections of {a}" + ("" if ":" in a else " and through NAT64") for a in gone)
+
+
+def bare(addresses: Mapping[str, str]) -> list[str]:
+    """Addresses without their prefix lengths."""
+    return [address.split("/")[0] for value in addresses.values() for address in value.split()]
+
+
 class UplinkProvider(MemberProvider):
-    """Only the name differs."""
+    """Some changes interrupt connections."""
+
+    def interruption(self, olds: Props, news: Props) -> str:
+        """Says which."""
+        return interruption(olds.get("state") or {}, news.get("state") or {})
 
 
 class UplinkMember(HostResource, module="sixstead", name="Uplink"):

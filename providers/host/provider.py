@@ -90,9 +90,13 @@ class HostProvider(ResourceProvider):
     def converged(self, props: Props, previous: State) -> Props:
         """The outputs after bringing the host to the wanted state."""
         key = props["key"]
-        arguments = {"entries": {key: wanted_of(props)}, "previous": [previous], "params": props.get("params") or {}}
+        arguments = {"entries": {key: wanted_of(props)}, "previous": [previous], "params": self.how(props, previous)}
         answer = self.host.change("converge", arguments)
         return with_state(props, answer["observed"][key])
+
+    def how(self, props: Props, previous: State) -> Props:
+        """The params of a change: how to get there may depend on where one comes from."""
+        return props.get("params") or {}
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Observe; gone only where a successful observation finds nothing at all."""

@@ -233,6 +233,16 @@ def test_data_loss_is_said_wherever_it_would_happen(toys: list[Toy]) -> None:
         assert line in toy.run("destroy", "--yes").stdout
 
 
+def test_an_interruption_is_said_before_it_happens(toys: list[Toy]) -> None:
+    for toy in toys:
+        toy.has(file("a"))
+        toy.up()
+        toy.has(file("a", "y", interrupts="restarts a"))
+        assert "INTERRUPTION: restarts a" in toy.run("preview").stdout
+        toy.up()
+        assert "INTERRUPTION" not in toy.run("preview").stdout
+
+
 def test_stacks_are_made_listed_exported_imported_and_removed(toys: list[Toy]) -> None:
     for toy in toys:
         toy.has(file("a"))

@@ -109,6 +109,13 @@ def test_data_loss_is_said_of_what_loses_data(step: Step, said: bool) -> None:
     assert report.data_loss([step]) == (["DATA LOSS: file a: deletes a.qcow2"] if said else [])
 
 
+def test_an_interruption_is_said_of_an_update_alone() -> None:
+    telling = thing("a", inputs={"interrupts": "restarts a"})
+    assert report.interruptions([Step("update", thing("a"), telling)]) == ["INTERRUPTION: restarts a"]
+    assert report.interruptions([Step("update", telling, thing("a"))]) == []
+    assert report.interruptions([Step("same", telling, telling), Step("delete", telling)]) == []
+
+
 def shown(tmp_path: Path, *lines: str) -> tuple[str, str]:
     """What a display shows of lines that a provider prints, and what stands in the log."""
     out = io.StringIO()

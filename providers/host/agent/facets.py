@@ -25,7 +25,9 @@ class Context:
 
     progress: Progress
     params: dict[str, Any] = field(default_factory=dict)
-    """How, never what: URLs to download from, `on_change` of units, time limits. A change in these alone is no change."""
+    """How, never what: URLs to download from, time limits, and of units: `on_change` (restart or reload), `reads` (its own
+    files, where a unit does not read all of its resource's), `check` (a command that refuses a configuration that it would
+    not start with). A change in these alone is no change."""
     notes: list[str] = field(default_factory=list)
     """What the owner should read although nothing failed: edits that were kept, things left in place."""
     reload: set[str] = field(default_factory=set)
@@ -154,7 +156,7 @@ class Registry:
                     self.facets[name].apply(differing, now, context)
             elif name in plan.differing:
                 if name == "files":
-                    mark_stale(u for u in context.params.get("on_change", {}) if u in plan.observed.get("units", {}))
+                    mark_stale(outdated(plan, context))
                 self.facets[name].apply(plan.differing[name], plan.observed.get(name, {}), context)
         late = {name: items for name, items in plan.left.items() if name not in self.first_to_go}
         self.give_back(late, plan.observed, context)
@@ -228,6 +230,15 @@ class Plan:
     def empty(self) -> bool:
         """Nothing is to be done."""
         return not self.differing and not self.left
+
+
+def outdated(plan: Plan, context: Context) -> list[str]:
+    """The units that are there and read one of the files that change."""
+    there, changed = plan.observed.get("units", {}), plan.differing["files"].keys()
+    reads = context.params.get("reads", {})
+    return [
+        u for u in context.params.get("on_change", {}) if u in there and not changed.isdisjoint(reads.get(u, changed))
+    ]
 
 
 def union(*states: State) -> State:

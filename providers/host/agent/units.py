@@ -84,11 +84,13 @@ class Units:
                 self.start(unit, observed.get(unit) or "", context)
 
     def start(self, unit: str, now: str, context: Context) -> None:
-        """Start a unit, or make a running one read its new configuration."""
+        """Start a unit, or make a running one read its new configuration; one that it would refuse is not given to it."""
         verb = "start"
         if now.endswith(("stale", "running")) and stale(unit):
             verb = context.params.get("on_change", {}).get(unit, "restart")
             verb = "reload-or-restart" if verb == "reload" else verb
+        if check := context.params.get("check", {}).get(unit):
+            run(check)
         context.progress(f"{verb} {unit}")
         run(["systemctl", "reset-failed", "--", unit], check=False)
         done = run(["systemctl", verb, "--", unit], check=False, timeout=120)
