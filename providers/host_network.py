@@ -22,6 +22,7 @@ from providers.host.agent.facets import State
 from providers.host.errors import ServerError, log
 from providers.host.provider import HostProvider, Props, fingerprint, plain
 from providers.host.sessions import Host, tell
+from providers.uplink import plain as plain_uplink
 from settings import Settings
 
 ROLL_BACK_SECONDS = 15
@@ -183,6 +184,8 @@ def params_of(settings: Settings) -> dict[str, Any]:
         "confirm_at": own + [str(prefix.address) for prefix in settings.prefixes.values()],
         "ssh_port": settings.server.ssh.port,
         "uplink": uplink.name,
+        "mac": uplink.mac,
+        "plain": plain_uplink(settings),
         "forwards": bool(networks),
         "guests": [str(guest.address) for guest in guests],
         "inside": [*(network.mac for network in networks), *(guest.mac for guest in guests)],

@@ -32,6 +32,15 @@ def render(settings: Settings) -> State:
     return union(backend_of(settings).uplink(settings), find_uplink.render(uplink), now)
 
 
+def plain(settings: Settings) -> State:
+    """The uplink as a server without us would have it, with its /64."""
+    uplink, prefixes = settings.uplink, list(settings.prefixes.values())
+    addresses = [str(uplink.ipv4.address)] if uplink.ipv4 else []
+    addresses += [str(prefix.bridge_address) for prefix in sorted(prefixes, key=lambda p: int(p.address))]
+    now: State = {"addresses": {uplink.name: " ".join(addresses)}, "routes": routes(uplink, prefixes)}
+    return union(backend_of(settings).plain(settings), now)
+
+
 def dotless(interface: str) -> str:
     """An interface's name inside a sysctl key: a dot in it is written as `/` (sysctl(8))."""
     return interface.replace(".", "/")

@@ -22,6 +22,10 @@ class Backend(Protocol):
         """The uplink with its addresses and routes."""
         ...
 
+    def plain(self, settings: Settings) -> State:
+        """The uplink as a server without us would have it: what `destroy` leaves where the old files do not fit."""
+        ...
+
     def bridge(self, network: Network) -> State:
         """One guest bridge."""
         ...

@@ -24,7 +24,7 @@ def uplink(settings: Settings) -> State:
     return union(own, idle.networkd(idle.interfaces(settings)))
 
 
-def interfaces(uplink: Uplink, prefixes: list[Prefix]) -> str:
+def interfaces(uplink: Uplink, prefixes: list[Prefix], length: int = 128) -> str:
     """The whole of /etc/network/interfaces."""
     lines = [HEADER + f"source {DIRECTORY}/*", "", "auto lo", "iface lo inet loopback", ""]
     lines.append(f"auto {uplink.name}")
@@ -39,7 +39,7 @@ def interfaces(uplink: Uplink, prefixes: list[Prefix]) -> str:
             lines.append(f"    gateway {uplink.ipv4.gateway}")
         lines += [*mtu, ""]
     for number, prefix in enumerate(prefixes):
-        lines += [f"iface {uplink.name} inet6 static", f"    address {prefix.address}/128", "    accept_ra 0"]
+        lines += [f"iface {uplink.name} inet6 static", f"    address {prefix.address}/{length}", "    accept_ra 0"]
         lines += ["    dad-attempts 0", *(mtu if number == 0 and not uplink.ipv4 else [])]
         if number == 0 and prefix.gateway.is_link_local:
             lines.append(f"    gateway {prefix.gateway}")
@@ -48,6 +48,12 @@ def interfaces(uplink: Uplink, prefixes: list[Prefix]) -> str:
             lines.append(f"    up ip -6 route replace default via {prefix.gateway} dev {uplink.name} onlink")
         lines.append("")
     return "\n".join(lines)
+
+
+def plain(settings: Settings) -> State:
+    """The main file of a server that is not ours: its own /64 is on the uplink."""
+    text = interfaces(settings.uplink, list(settings.prefixes.values()), 64).removeprefix(HEADER)
+    return {"files": {PATH: text}}
 
 
 def bridge(network: Network) -> State:

@@ -30,6 +30,23 @@ CLOUD_INIT_TEXT = "# Written by Sixstead: cloud-init must not write its own netw
 
 def uplink(settings: Settings) -> State:
     """The uplink's file, and that nothing else is configured by netplan."""
+    uplink = settings.uplink
+    own: State = {
+        "packages": {"netplan.io": "installed"},
+        "units": dict(UNITS),
+        "configured": {uplink.name: made_by_netplan(uplink.name, "/run/systemd/network")},
+        "files": {
+            path_of(uplink.name): secret(document("ethernets", uplink.name, ethernet(settings, 128))),
+            drop_in(uplink.name): HEADER + KEEP,
+            CLOUD_INIT: CLOUD_INIT_TEXT,
+        },
+        "only": {f"{DIRECTORY}/*.yaml": OURS},
+    }
+    return union(own, idle.ifupdown(idle.interfaces(settings)))
+
+
+def ethernet(settings: Settings, length: int) -> dict[str, Any]:
+    """The uplink, its own IPv6 addresses with this prefix length."""
     uplink, prefixes = settings.uplink, list(settings.prefixes.values())
     routes: list[dict[str, Any]] = []
     addresses = [str(uplink.ipv4.address)] if uplink.ipv4 else []
@@ -37,24 +54,18 @@ def uplink(settings: Settings) -> State:
         routes += [{"to": f"{uplink.ipv4.gateway}/32", "scope": "link"}] if uplink.ipv4.on_link else []
         routes.append({"to": "default", "via": str(uplink.ipv4.gateway), "on-link": True})
     for number, prefix in enumerate(prefixes):
-        addresses.append(f"{prefix.address}/128")
+        addresses.append(f"{prefix.address}/{length}")
         if number == 0:
             beyond = not prefix.gateway.is_link_local
             routes += [{"to": f"{prefix.gateway}/128", "scope": "link"}] if beyond else []
             routes.append({"to": "default", "via": str(prefix.gateway), "on-link": True})
-    wanted = {**interface(addresses), **({"mtu": uplink.mtu} if uplink.mtu != 1500 else {}), "routes": routes}
-    own: State = {
-        "packages": {"netplan.io": "installed"},
-        "units": dict(UNITS),
-        "configured": {uplink.name: made_by_netplan(uplink.name, "/run/systemd/network")},
-        "files": {
-            path_of(uplink.name): secret(document("ethernets", uplink.name, wanted)),
-            drop_in(uplink.name): HEADER + KEEP,
-            CLOUD_INIT: CLOUD_INIT_TEXT,
-        },
-        "only": {f"{DIRECTORY}/*.yaml": OURS},
-    }
-    return union(own, idle.ifupdown(idle.interfaces(settings)))
+    return {**interface(addresses), **({"mtu": uplink.mtu} if uplink.mtu != 1500 else {}), "routes": routes}
+
+
+def plain(settings: Settings) -> State:
+    """The uplink's file of a server that is not ours: its own /64 is on the uplink; the old files stay away."""
+    text = document("ethernets", settings.uplink.name, ethernet(settings, 64)).removeprefix(HEADER)
+    return {"files": {path_of(settings.uplink.name): secret(text)}, "only": {f"{DIRECTORY}/*.yaml": {}}}
 
 
 def bridge(network: Network) -> State:

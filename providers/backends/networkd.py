@@ -32,7 +32,7 @@ def uplink(settings: Settings) -> State:
     return union(own, idle.ifupdown(idle.interfaces(settings)))
 
 
-def uplink_text(uplink: Uplink, prefixes: Sequence[Prefix]) -> str:
+def uplink_text(uplink: Uplink, prefixes: Sequence[Prefix], length: int = 128) -> str:
     """The uplink, with its addresses and routes."""
     lines = ["[Match]", f"Name={uplink.name}", ""]
     lines += ["[Link]", f"MTUBytes={uplink.mtu}", ""] if uplink.mtu != 1500 else []
@@ -43,7 +43,7 @@ def uplink_text(uplink: Uplink, prefixes: Sequence[Prefix]) -> str:
             lines += ["", "[Route]", f"Destination={uplink.ipv4.gateway}/32", "Scope=link"]
         lines += ["", "[Route]", f"Gateway={uplink.ipv4.gateway}", "GatewayOnLink=yes"]
     for number, prefix in enumerate(prefixes):
-        lines += ["", "[Address]", f"Address={prefix.address}/128", "DuplicateAddressDetection=none"]
+        lines += ["", "[Address]", f"Address={prefix.address}/{length}", "DuplicateAddressDetection=none"]
         if number == 0 and not prefix.gateway.is_link_local:
             lines += ["", "[Route]", f"Destination={prefix.gateway}/128"]
         if number == 0:
@@ -53,6 +53,13 @@ def uplink_text(uplink: Uplink, prefixes: Sequence[Prefix]) -> str:
 
 COMMON = ("LinkLocalAddressing=ipv6", "IPv6LinkLocalAddressGenerationMode=eui64", "IPv6AcceptRA=no")
 """The link-local address that a hoster routes the /64 to is the EUI-64 one."""
+
+
+def plain(settings: Settings) -> State:
+    """The uplink's file of a server that is not ours: its own /64 is on the uplink."""
+    path = f"{DIRECTORY}/{FIRST}-{settings.uplink.name}.network"
+    text = uplink_text(settings.uplink, list(settings.prefixes.values()), 64).removeprefix(HEADER)
+    return {"files": {path: text}}
 
 
 def bridge(network: Network) -> State:

@@ -79,3 +79,14 @@ def test_a_move_that_nobody_confirmed_is_undone(stack: Stack, way: list[str]) ->
     stack.write(server=merged(stack.config["server"], backend=way[-1]))
     stack.up("--refresh")
     stack.preview("--refresh", "--expect-no-changes")
+
+
+def test_destroy_leaves_a_working_network_where_that_of_before_does_not_fit(stack: Stack) -> None:
+    moved = "2001:db8:1::5"
+    stack.write(prefixes={"main": merged(stack.config["prefixes"]["main"], address=moved)})
+    stack.up()
+    done = stack.destroy()
+    assert "a plain configuration of it stays" in done.text, done.text
+    stack.lab.reboot()
+    wait_until(lambda: answers(stack, SERVER4) and answers(stack, moved), 30, "the server does not answer")
+    assert stack.lab.exec("server", ["test", "-e", "/var/lib/sixstead"]).returncode != 0

@@ -1,4 +1,4 @@
-"""What is never done to a link, whatever is wanted: raises HostError before anything is changed. And what its owner must know."""
+"""What is never done to a link, whatever is wanted: raises HostError before anything is changed."""
 
 from __future__ import annotations
 
@@ -45,12 +45,8 @@ def refuse_another_card(name: str, wanted: str, present: Mapping[str, str]) -> N
     )
 
 
-def renamed(name: str) -> str:
-    """In words, that the uplink has its name from us, so that files of before us may not fit; empty where it has it by itself."""
+def renamed(name: str) -> bool:
+    """Whether the uplink has its name from us in this boot, so that files of before us may not fit."""
     with contextlib.suppress(OSError), open(RENAMED, encoding="utf-8") as file:
-        own = file.read().strip()
-        return (
-            f"the network card {name} is called {own} by itself, and nothing renames it any more: correct what speaks of "
-            f"{name} in the server's network configuration before the next reboot"
-        )
-    return ""
+        return file.read().strip() not in ("", name)
+    return False

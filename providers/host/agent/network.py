@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .facets import Context
-from .link_refusals import refuse_another_card, refuse_another_kind, renamed
+from .link_refusals import refuse_another_card, refuse_another_kind
 from .system import HostError, run
 
 Json = dict[str, Any]
@@ -118,8 +118,6 @@ class Links:
         present = self.observe(captured)
         for name, was in captured.items():
             now = present.get(name)
-            if not context.undo and (was or "").startswith("physical") and (told := renamed(name)):
-                context.notes.append(told)
             if was is None and now is not None and now.startswith("bridge"):
                 run(["ip", "link", "delete", "dev", name])
             elif was is not None and now is None and was.startswith("bridge"):

@@ -12,10 +12,12 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from .checks import refuse_wrong
 from .facets import Context, Registry, State, shortfall, union
+from .fitting import fit_before
 from .logins import refuse_lock_out
 from .outward import Leaving, Outlook
 from .restore import put_back
@@ -84,7 +86,10 @@ class Transaction:
         if plan.empty:
             self.registry.settle(entries, gone, {})
             return {"changed": False, "observed": {key: dict(state) for key, state in entries.items()}, "notes": []}
-        outlook = Outlook.now(context.params)
+        params = context.params
+        extra = fit_before(self.registry, gone, params.get("plain", {}), params.get("mac", ""), context.notes)
+        plan = replace(plan, wanted=union(plan.wanted, extra), differing=union(plan.differing, extra))
+        outlook = Outlook.now(params)
         touched = plan.touched(self.registry)
         undo = {name: self.registry.facets[name].capture(items) for name, items in touched.items()}
         token = secrets.token_hex(16)
