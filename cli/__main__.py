@@ -32,6 +32,7 @@ VERBS: dict[str, Verb] = {
     "restore": Verb("the way back through the hoster's rescue system", _ENGINE, True),
     "stack": Verb("stack init|ls|rm|export|import", _ENGINE, True),
     "config": Verb("config [set|get|rm]", _ENGINE, True),
+    "rehearse": Verb("make a change in a simulated server first, under traffic", "lab.rehearse"),
     "lab": Verb("the simulated hoster: lab up|reset|reboot|exec|counters|status|down ...", "lab.__main__"),
 }
 

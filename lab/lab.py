@@ -20,9 +20,10 @@ from lab.errors import LabError
 from lab.hoster import Hoster
 from lab.server import Server
 from lab.services import Services
+from lab.stack_file import read_stack, stack_path
 from lab.store import Say
 from lab.system import Cgroup, in_netns, mounted, netns_exists, require, run
-from lab.topology import Topology, read_stack, stack_path
+from lab.topology import Topology
 
 PROJECT = Path(__file__).resolve().parent.parent
 PLACES = wiring.PLACES
@@ -270,6 +271,11 @@ class Lab:
         """What to put before a command to run it in the namespace of the `router`, the `internet` or the `operator`."""
         self._made()
         return ["nsenter", f"--net=/run/netns/{self._names.of(where)}", "--"]
+
+    def member(self, argv: Sequence[str]) -> list[str]:
+        """The command line that runs `argv` on this machine as one of the lab's processes: `down` ends it, with all that
+        it has started."""
+        return self._cgroup.member("operator", argv)
 
     def inject_foreign_frame(self, mac: str = "52:54:00:ba:d0:01") -> None:
         """Send one frame from a MAC that isn't the server's out of its uplink, on purpose: it must be counted."""

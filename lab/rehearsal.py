@@ -35,26 +35,31 @@ def adapted(document: dict[str, Any], lab: str, hostname: str, state: Path, topo
     server["kvm"] = False
     for prefix in topology.prefixes:
         config["sixstead:prefixes"][prefix.name]["delivery"] = prefix.delivery
-    for network in (config.get("sixstead:networks") or {}).values():
-        _resolvable(network, topology)
+    # without the section there is a network for each prefix, and both of its resolver and NAT64 would be of the real world
+    networks = config.get("sixstead:networks") or {prefix.name: {"prefix": prefix.name} for prefix in topology.prefixes}
+    config["sixstead:networks"] = {name: _resolvable(network or {}, topology) for name, network in networks.items()}
     images = config.get("sixstead:images") or {}
     for name, image in images.items():
         ours = "//images.example/" in str(image)
-        images[name] = _listed(image, str(state / "SHA512SUMS")) if ours else _tiny(state)
+        images[name] = _listed(image, str(state / "SHA512SUMS")) if ours else tiny(state)
     return changed
 
 
-def _resolvable(network: dict[str, Any], topology: Topology) -> None:
+def _resolvable(network: Any, topology: Topology) -> Any:
     """The lab has no root servers, and tayga refuses documentation addresses behind the well-known prefix."""
-    dns64, nat64 = network.get("dns64", True), network.get("nat64", True)
+    if not isinstance(network, dict):
+        return network
+    changed = dict(network)
+    nat64 = network.get("nat64", topology.ipv4 is not None)
+    dns64 = network.get("dns64", nat64 is not False)
     if dns64 is not False and not (isinstance(dns64, dict) and dns64.get("forward")):
-        network["dns64"] = {
-            **(dns64 if isinstance(dns64, dict) else {}), "forward": [str(topology.internet.dns.ipv6)]
-        }  # fmt: skip
+        own = dns64 if isinstance(dns64, dict) else {}
+        changed["dns64"] = {**own, "forward": [str(topology.internet.dns.ipv6)]}
     if nat64 is not False and topology.ipv4:
         own = nat64 if isinstance(nat64, dict) else {}
         if own.get("prefix", _WELL_KNOWN) == _WELL_KNOWN:
-            network["nat64"] = {**own, "prefix": _NETWORK_SPECIFIC}
+            changed["nat64"] = {**own, "prefix": _NETWORK_SPECIFIC}
+    return changed
 
 
 def _listed(image: Any, sums: str) -> Any:
@@ -63,7 +68,8 @@ def _listed(image: Any, sums: str) -> Any:
     return {key: sums if key == "sha512sums" else _listed(value, sums) for key, value in image.items()}
 
 
-def _tiny(state: Path) -> dict[str, Any]:
+def tiny(state: Path) -> dict[str, Any]:
+    """The lab's tiny guest as an entry of `sixstead:images`."""
     parts = {"kernel": "tiny-vmlinuz", "initrd": "tiny-initrd", "disk": "tiny-disk.qcow2"}
     files = {
         part: {"url": f"http://images.example/{name}", "sha512sums": str(state / "SHA512SUMS")}

@@ -64,14 +64,15 @@ def require() -> None:
         )
 
 
-def become_root(argv: Sequence[str]) -> None:
-    """Continue as root: nothing where it is root already, else the same command under `sudo -n`."""
+def become_root(argv: Sequence[str], module: str = "lab") -> None:
+    """Continue as root: nothing where it is root already, else the same command, `python -m MODULE`, under `sudo -n`."""
     if os.geteuid() == 0:
         return
     sudo = shutil.which("sudo")
     if sudo and subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode == 0:
         kept = [f"{key}={os.environ[key]}" for key in ("SIXSTEAD_LAB_CACHE",) if key in os.environ]
-        os.execv(sudo, [sudo, "-n", "env", *kept, sys.executable, "-m", "lab", *argv])  # noqa: S606
+        kept.append(f"PYTHONPATH={Path(__file__).resolve().parent.parent}")
+        os.execv(sudo, [sudo, "-n", "env", *kept, sys.executable, "-m", module, *argv])  # noqa: S606
     raise LabError("the lab makes network namespaces and containers, so it needs root: run it as root or allow sudo")
 
 
@@ -124,13 +125,9 @@ class Cgroup:
     def start(self, leaf: str, argv: Sequence[str], log: Path, env: dict[str, str] | None = None) -> None:
         """Start a detached process in `leaf`; both of its output streams go to `log`. It is a member when this returns,
         and no child of the caller, who may be a test run that never waits for it."""
-        joins = []
-        for top in self._tops:
-            (top / leaf).mkdir(parents=True, exist_ok=True)
-            joins.append(f"echo $$ > {top / leaf}/cgroup.procs;")
         with log.open("ab") as output:
             subprocess.run(
-                ["/bin/sh", "-ec", " ".join(joins) + ' "$@" &', "sh", *argv],
+                ["/bin/sh", "-ec", self._join(leaf) + ' "$@" &', "sh", *argv],
                 check=True,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -138,6 +135,15 @@ class Cgroup:
                 start_new_session=True,
                 env=env,
             )
+
+    def member(self, leaf: str, argv: Sequence[str]) -> list[str]:
+        """The command line that runs `argv` as a member of `leaf`, for whoever waits for it."""
+        return ["/bin/sh", "-ec", self._join(leaf) + ' exec "$@"', "sh", *argv]
+
+    def _join(self, leaf: str) -> str:
+        for top in self._tops:
+            (top / leaf).mkdir(parents=True, exist_ok=True)
+        return " ".join(f"echo $$ > {top / leaf}/cgroup.procs;" for top in self._tops)
 
     def alive(self, leaf: str) -> bool:
         return any(True for _ in self._members(leaf))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import (
@@ -19,15 +20,13 @@ from ipaddress import (
     IPv6Network,
     ip_address,
 )
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from lab.errors import LabError
 from lab.plan import Internet
 
 SUITES = {"debian-12": "bookworm", "debian-13": "trixie"}
+_MAC = r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}"
 BACKENDS = ("ifupdown", "networkd", "netplan")
 DELIVERIES = ("routed", "on-link")
 # How each hoster delivers a server's prefix when the stack doesn't say.
@@ -124,7 +123,7 @@ class Topology:
             raise LabError(f"sixstead:server.os: the lab makes {_words(tuple(SUITES))}, not {suite!r}")
         if delivery not in (None, *DELIVERIES):
             raise LabError(f"a prefix is delivered {_words(DELIVERIES)}, not {delivery!r}")
-        mac = _text(uplink, "sixstead:uplink.mac", "mac").lower()
+        mac = _word(uplink.get("mac"), "sixstead:uplink.mac", _MAC).lower()
         prefixes = tuple(
             _prefix(str(name), raw or {}, delivery or _HOSTER_DELIVERY.get(hoster, "on-link"), delivery)
             for name, raw in _section(config, "prefixes").items()
@@ -138,11 +137,11 @@ class Topology:
         return Topology(
             suite=suite,
             backend=backend,
-            user=str(ssh.get("user", "root")),
-            port=int(ssh.get("port", 22)),
-            uplink=str(uplink.get("name", "eth0")),
+            user=_word(ssh.get("user", "root"), "sixstead:server.ssh.user", r"[a-z_][a-z0-9_-]{0,31}"),
+            port=_number(ssh.get("port", 22), "sixstead:server.ssh.port"),
+            uplink=_word(uplink.get("name", "eth0"), "sixstead:uplink.name", r"[A-Za-z0-9_-]{1,15}"),
             mac=mac,
-            mtu=int(uplink.get("mtu", 1500)),
+            mtu=_number(uplink.get("mtu", 1500), "sixstead:uplink.mtu"),
             ipv4=ipv4,
             ipv4_gateway=gateway,
             prefixes=prefixes,
@@ -150,30 +149,6 @@ class Topology:
             resolvers=resolvers,
             internet=Internet.beside(taken),
         )
-
-
-def stack_path(project: Path, like: str) -> Path:
-    """The file of a stack that is named as in `up --like`: a file, or a name under the project's stacks/."""
-    path = Path(like)
-    if path.suffix in (".yaml", ".yml") or "/" in like:
-        return path.resolve()
-    path = project / "stacks" / f"Pulumi.{like}.yaml"
-    if not path.exists():
-        raise LabError(f"there is no stack {like!r}: {path.relative_to(project)} doesn't exist")
-    return path
-
-
-def read_stack(path: Path) -> dict[str, Any]:
-    """The whole stack file. Raises LabError when it can't be read as a map with a `config:` map in it."""
-    try:
-        document = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise LabError(f"the stack file {path} can't be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise LabError(f"the stack file {path} is no YAML: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("config"), dict):
-        raise LabError(f"the stack file {path} has no `config:` map")
-    return document
 
 
 def _words(choices: tuple[str, ...]) -> str:
@@ -187,11 +162,24 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return section
 
 
-def _text(section: Mapping[str, Any], key: str, name: str) -> str:
-    value = section.get(name)
-    if not isinstance(value, str):
-        raise LabError(f"{key}: the lab needs it, as text")
+def _word(value: object, key: str, pattern: str) -> str:
+    """A text of the pattern: what stands in the lab's commands and files must not be able to add others to them."""
+    if not isinstance(value, str) or not re.fullmatch(pattern, value):
+        raise LabError(f"{key}: the lab needs it, as a text like {pattern}, not {value!r}")
     return value
+
+
+def _number(value: object, key: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 65536:
+        raise LabError(f"{key}: the lab needs a number from 1 to 65535, not {value!r}")
+    return value
+
+
+def _ipv6(text: str) -> IPv6Address:
+    address = IPv6Address(text)
+    if address.scope_id is not None:
+        raise ValueError(f"{text!r} has a zone index")
+    return address
 
 
 def _ipv4(raw: Mapping[str, Any] | None) -> tuple[IPv4Interface | None, IPv4Address | None]:
@@ -207,7 +195,7 @@ def _prefix(name: str, raw: Mapping[str, Any], default: str, override: str | Non
     try:
         network = IPv6Network(str(raw["prefix"]))
         address = _in_prefix(str(raw.get("address", "::2")), network)
-        gateway = IPv6Address(str(raw.get("gateway", "fe80::1")))
+        gateway = _ipv6(str(raw.get("gateway", "fe80::1")))
     except (KeyError, ValueError) as error:
         raise LabError(f"sixstead:prefixes.{name}: prefix, gateway and address must be IPv6: {error}") from error
     delivery = override or str(raw.get("delivery", default))
@@ -217,7 +205,7 @@ def _prefix(name: str, raw: Mapping[str, Any], default: str, override: str | Non
 
 
 def _in_prefix(text: str, network: IPv6Network) -> IPv6Address:
-    address = IPv6Interface(text).ip
+    address = _ipv6(str(IPv6Interface(text).ip))
     return address if address in network else IPv6Address(int(network.network_address) | int(address))
 
 
@@ -241,5 +229,9 @@ def _resolvers(networks: Mapping[str, Any]) -> tuple[IPv4Address | IPv6Address, 
     for network in networks.values():
         dns64 = (network or {}).get("dns64")
         for forward in dns64.get("forward", []) if isinstance(dns64, Mapping) else []:
-            found.append(ip_address(str(forward)))
+            try:
+                address = ip_address(str(forward))
+            except ValueError as error:
+                raise LabError(f"sixstead:networks, dns64.forward: {error}") from error
+            found.append(_ipv6(str(address)) if address.version == 6 else address)
     return tuple(dict.fromkeys(found))

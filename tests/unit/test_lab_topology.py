@@ -13,7 +13,8 @@ from lab import bare, rehearsal, wiring
 from lab.errors import LabError
 from lab.keys import private_key, public_key
 from lab.services import dns_config
-from lab.topology import Topology, eui64, guest_mac, read_stack
+from lab.stack_file import read_stack
+from lab.topology import Topology, eui64, guest_mac
 
 STACKS = Path(__file__).parents[2] / "stacks"
 
