@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,19 @@ class Reached:
     address: str
     gap: int
     after: bool | None
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence of ours, and the names or texts of others that it is about."""
+
+    text: str
+    names: tuple[str, ...] = ()
+
+    def shown(self, mark: Callable[[str], str]) -> str:
+        """On one line, each name as `mark` shows it; the first twenty of them."""
+        more = f" and {len(self.names) - 20} more" if len(self.names) > 20 else ""
+        return self.text + (f": {', '.join(map(mark, self.names[:20]))}{more}" if self.names else "")
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,7 @@ class Report:
     made: Mapping[str, str] = field(default_factory=dict)
     again: Mapping[str, str] = field(default_factory=dict)
     interruptions: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[Note, ...] = ()
     same: bool = False
     """Nothing that can be rehearsed was changed: nothing was done."""
 
@@ -94,21 +107,22 @@ def headline(report: Report) -> str:
     return f"nobody is locked out, longest gap {longest.gap} ms ({longest.name})" if longest else "nobody is locked out"
 
 
-def facts(report: Report) -> list[str]:
-    """What there is to know beside the gaps, in sentences."""
+def facts(report: Report) -> list[Note]:
+    """What there is to know beside the gaps. Pure."""
     if report.same:
-        return [f"Nothing that can be rehearsed differs from {report.since}."]
+        return [Note("nothing that can be rehearsed differs from", (report.since,))]
     found = []
     if report.undone and not report.lost:
-        found.append("The server undid the change by itself, and all is reachable as before.")
-    if not report.foreign:
-        found.append("The hoster's switch saw no foreign MAC address.")
+        found.append(Note("the server undid the change by itself, and all is reachable as before"))
+    if report.reached and not report.foreign:
+        found.append(Note("the hoster's switch saw no foreign MAC address"))
     if report.differing:
-        found.append("Not as the preview said: " + "; ".join(report.differing) + ".")
+        found.append(Note("not as the preview said", report.differing))
     elif not report.undone and not report.failed:
-        found.append(f"{len(report.made)} steps, as the preview said.")
-        found += ["A preview afterwards, with a look at the server, is empty."] * (not report.again)
-    found += [f"The preview says: {text}." for text in report.interruptions]
+        found.append(Note(f"{len(report.made)} steps, as the preview said"))
+        found += [Note("a preview afterwards, with a look at the server, is empty")] * (not report.again)
+    if report.interruptions:
+        found.append(Note("the preview announces interruptions", report.interruptions))
     return found
 
 
@@ -123,9 +137,9 @@ def rehearsal_text(report: Report) -> str:
         lines += [
             f"  {r.name:<{width}}  {r.address:<{wide}}  longest gap {r.gap:>5} ms, {_after(r)}" for r in report.reached
         ]
-    lines += ["", *(f"  {one_line(fact)}" for fact in facts(report))]
+    lines += ["", *(f"  {fact.shown(one_line)}" for fact in facts(report))]
     if report.left_out:
-        lines += ["", "  Not rehearsed:", *(f"  - {one_line(note)}" for note in report.left_out)]
+        lines += ["", "  Not rehearsed:", *(f"  - {note.shown(one_line)}" for note in report.left_out)]
     return "\n".join(lines) + "\n"
 
 
@@ -139,10 +153,10 @@ def rehearsal_markdown(report: Report) -> str:
         lines += ["| | address | longest gap | afterwards |", "|---|---|---|---|"]
         lines += [f"| {cell(r.name)} | {cell(r.address)} | {r.gap} ms | {_after(r)} |" for r in report.reached]
         lines.append("")
-    lines += [f"- {_escaped(fact)}" for fact in facts(report)]
+    lines += [f"- {fact.shown(code)}" for fact in facts(report)]
     if report.left_out:
         lines += ["", "<details><summary>What is not rehearsed</summary>", ""]
-        lines += [f"- {_escaped(note)}" for note in report.left_out]
+        lines += [f"- {note.shown(code)}" for note in report.left_out]
         lines += ["", "</details>"]
     tail = (
         "" if report.same else f"In a simulated server, brought up as at {code(report.since)}: gaps are that lab's.\n"
@@ -178,8 +192,3 @@ def code(text: str) -> str:
 def cell(text: str) -> str:
     """A code span in a table, where `|` ends a cell even in code."""
     return code(text.replace("|", "\\|"))
-
-
-def _escaped(text: str) -> str:
-    """A sentence with names of others in it: nothing of it is Markdown, HTML or a mention."""
-    return re.sub(r"([\\`*_{}\[\]<>#|@!~&])", r"\\\1", one_line(text)).replace("\\@", "@\u200b")

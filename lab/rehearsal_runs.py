@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def outcome(code: int, out: str, err: str) -> Done:
     except ValueError:
         document = {}
     said = [entry["message"] for entry in document.get("diagnostics", []) if entry["severity"] == "error"]
-    error = " ".join(dict.fromkeys(said)) or err.strip().removeprefix("error: ") or f"it ended with {code}"
+    error = reason(said) or reason([err.removeprefix("error: ")]) or f"it ended with {code}"
     steps: dict[str, str] = {}
     for step in document.get("steps", []):
         kind, name = step["urn"].split("::")[2].rsplit("$", 1)[-1].rsplit(":", 1)[-1], step["urn"].split("::", 3)[-1]
@@ -89,3 +89,11 @@ def outcome(code: int, out: str, err: str) -> Done:
         if op not in ("same", "read"):
             steps[f"{kind} {name}"] = op
     return Done(error if code else "", steps, tuple(document.get("interruptions", [])))
+
+
+def reason(messages: Iterable[str]) -> str:
+    """What failed, without what to do on the real server next, and without the echo of a failure. Pure."""
+    lines = [line.strip() for message in dict.fromkeys(messages) for line in message.splitlines()]
+    return " ".join(
+        line for line in lines if line and not line.startswith(("what to do:", "Resource monitor has term"))
+    )

@@ -61,9 +61,7 @@ def main(argv: list[str]) -> int:
     try:
         become_root(argv, "lab.rehearse")
         path = stack_file(options)
-        change = rehearsed(
-            at_revision(path, options.since), read_stack(path)["config"], options.stack, options.guests
-        )  # fmt: skip
+        change = rehearsed(at_revision(path, options.since), read_stack(path)["config"], options.stack, options.guests)
         report = Report(options.stack, revision(path, options.since), left_out=change.left_out)
         if change.before == change.after:
             report = replace(report, same=True)
@@ -174,11 +172,11 @@ def stack_file(options: argparse.Namespace) -> Path:
     """The stack's file in the working tree: of the project that the caller stands in, else of this one."""
     here = Path(options.cwd or ".").resolve()
     if options.config_file:
-        return (here / options.config_file).resolve()
-    root: Path = next((folder for folder in (here, *here.parents) if (folder / "Pulumi.yaml").exists()), PROJECT)
+        return here.joinpath(options.config_file).resolve()
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", options.stack):
         raise LabError(f"{options.stack!r} is no stack's name")
-    path = root / "stacks" / f"Pulumi.{options.stack}.yaml"
+    projects = [folder for folder in (here, *here.parents) if (folder / "Pulumi.yaml").exists()]
+    path: Path = [*projects, PROJECT][0] / "stacks" / f"Pulumi.{options.stack}.yaml"
     if not path.exists():
         raise LabError(f"there is no stack {options.stack!r}: {path} is missing")
     return path

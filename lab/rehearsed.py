@@ -15,6 +15,7 @@ from typing import Any
 from lab.errors import LabError
 from lab.keys import public_key
 from lab.rehearsal import adapted, tiny
+from lab.rehearsal_report import Note
 from lab.topology import Topology
 
 Config = dict[str, Any]
@@ -30,12 +31,12 @@ _LOGIN = "rehearsal-login"
 @dataclass(frozen=True)
 class Rehearsed:
     """`before` and `after` are what is rehearsed of both configs, `guests` those among them that are in either, and
-    `left_out` says in sentences what is not rehearsed."""
+    `left_out` says what is not rehearsed."""
 
     before: Config
     after: Config
     guests: tuple[str, ...]
-    left_out: tuple[str, ...]
+    left_out: tuple[Note, ...]
 
     @property
     def measure(self) -> Config:
@@ -59,7 +60,7 @@ def rehearsed(before: Config, after: Config, stack: str, limit: int = 4) -> Rehe
         for name in _SECTIONS:
             _map(config, name)
     guests, notes = _chosen(configs[0], configs[1], limit)
-    notes += _notes(configs[0], configs[1])
+    notes += _notes(configs[0], configs[1], guests)
     small = [_reduced(config, stack, guests) for config in configs]
     for name, guest in _map(small[1], "guests").items():
         _resize(guest, _map(configs[1], "guests")[name] or {}, _map(configs[0], "guests").get(name))
@@ -76,9 +77,12 @@ def for_lab(config: Config, lab: str, state: Path, lab_topology: Topology) -> di
     changed = document["config"]
     server = changed["sixstead:server"]
     server["ssh"]["host"] = str(lab_topology.ipv4.ip if lab_topology.ipv4 else lab_topology.main.address)
+    changed["sixstead:keys"] = {**(changed.get("sixstead:keys") or {}), _LOGIN: public_key(lab, "login")}
     if "operators" in server:
         server["operators"] = [*server["operators"], _LOGIN]
-        changed["sixstead:keys"] = {**(changed.get("sixstead:keys") or {}), _LOGIN: public_key(lab, "login")}
+    for guest in (changed.get("sixstead:guests") or {}).values():
+        if isinstance(guest, dict) and guest.get("address") and not guest.get("keys"):
+            guest["keys"] = [_LOGIN]  # a kernel image is told its address by a seed, and has one for a key's sake
     changed["sixstead:images"] = {name: tiny(state) for name in changed.get("sixstead:images") or {}}
     return document
 
@@ -120,7 +124,7 @@ def _resolvers(config: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _chosen(before: Config, after: Config, limit: int) -> tuple[tuple[str, ...], list[str]]:
+def _chosen(before: Config, after: Config, limit: int) -> tuple[tuple[str, ...], list[Note]]:
     """The guests that are rehearsed: first those whose own entry changes, then those whose rules do."""
     old, new = _map(before, "guests"), _map(after, "guests")
     names = [*old, *(name for name in new if name not in old)]
@@ -132,35 +136,36 @@ def _chosen(before: Config, after: Config, limit: int) -> tuple[tuple[str, ...],
         return 0 if old.get(name) != new.get(name) or (name in old) != (name in new) else 1 if name in touched else 2
 
     kept = sorted(names, key=rank)[: max(limit, 0)]
-    left = [name for name in names if name not in kept]
-    changing = [name for name in left if rank(name) < 2]
-    notes = [f"{len(left)} of {len(names)} guests: {', '.join(left)}"] if left else []
+    left = tuple(name for name in names if name not in kept)
+    changing = tuple(name for name in left if rank(name) < 2)
+    notes = [Note(f"{len(left)} of {len(names)} guests", left)] if left else []
     if changing:
-        notes[0] += f"; of these, the change concerns {', '.join(changing)} (`--guests {len(names)}` takes all)"
+        notes.append(Note(f"what the change does to these guests (`--guests {len(names)}` takes all)", changing))
     return tuple(name for name in names if name in kept), notes
 
 
-def _notes(before: Config, after: Config) -> list[str]:
+def _notes(before: Config, after: Config, guests: Sequence[str]) -> list[Note]:
     """What is left out of both configs, and what is taken on trust."""
     both = (before, after)
-    notes = []
-    guests = [guest for config in both for guest in _map(config, "guests").values() if isinstance(guest, dict)]
-    if guests:
-        notes.append(
+    texts = []
+    entries = [guest for config in both for name, guest in _map(config, "guests").items() if name in guests]
+    if entries:
+        texts.append(
             "the guests' own images and sizes: each is a tiny one that is emulated, and restarts where it would"
         )
-    if any("user_data" in guest for guest in guests):
-        notes.append("the guests' user_data")
+    if any("user_data" in guest for guest in entries if isinstance(guest, dict)):
+        texts.append("the guests' user_data")
     if any("sixstead:rdns" in config for config in both):
-        notes.append("PTR records")
+        texts.append("PTR records")
     if any("operators" in _map(config, "server") for config in both):
-        notes.append("who may log in to the server: the rehearsal's own key is among `operators`, before and after")
-    added = [name for name in _map(after, "prefixes") if name not in _map(before, "prefixes")]
-    if added:
-        notes.append(f"whether the hoster delivers what the change adds, prefix {', '.join(added)}: the lab does")
+        texts.append("who may log in to the server: the rehearsal's own key is among `operators`, before and after")
     if _map(after, "uplink").get("ipv4") and not _map(before, "uplink").get("ipv4"):
-        notes.append("IPv4, which the change adds: the lab's hoster gives none, as before")
-    return notes
+        texts.append("IPv4, which the change adds: the lab's hoster gives none, as before")
+    added = tuple(name for name in _map(after, "prefixes") if name not in _map(before, "prefixes"))
+    trusted = (
+        [Note("whether the hoster delivers the prefixes that the change adds; the lab does", added)] if added else []
+    )
+    return [Note(text) for text in texts] + trusted
 
 
 def _reduced(config: Config, stack: str, guests: Sequence[str]) -> Config:
