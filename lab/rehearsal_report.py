@@ -153,9 +153,10 @@ def rehearsal_markdown(report: Report) -> str:
         lines += ["| | address | longest gap | afterwards |", "|---|---|---|---|"]
         lines += [f"| {cell(r.name)} | {cell(r.address)} | {r.gap} ms | {_after(r)} |" for r in report.reached]
         lines.append("")
-    lines += [f"- {fact.shown(code)}" for fact in facts(report)]
+    told = facts(report)
+    lines += [*(f"- {fact.shown(code)}" for fact in told), ""] if told else []
     if report.left_out:
-        lines += ["", "<details><summary>What is not rehearsed</summary>", ""]
+        lines += ["<details><summary>What is not rehearsed</summary>", ""]
         lines += [f"- {note.shown(code)}" for note in report.left_out]
         lines += ["", "</details>"]
     tail = (

@@ -88,7 +88,11 @@ def outcome(code: int, out: str, err: str) -> Done:
             op = "replace"
         if op not in ("same", "read"):
             steps[f"{kind} {name}"] = op
-    return Done(error if code else "", steps, tuple(document.get("interruptions", [])))
+    return Done(
+        error if code else "",
+        steps,
+        tuple(text.removeprefix("INTERRUPTION: ") for text in document.get("interruptions", [])),
+    )
 
 
 def reason(messages: Iterable[str]) -> str:

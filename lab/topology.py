@@ -231,7 +231,7 @@ def _resolvers(networks: Mapping[str, Any]) -> tuple[IPv4Address | IPv6Address, 
         for forward in dns64.get("forward", []) if isinstance(dns64, Mapping) else []:
             try:
                 address = ip_address(str(forward))
+                found.append(_ipv6(str(address)) if address.version == 6 else address)
             except ValueError as error:
                 raise LabError(f"sixstead:networks, dns64.forward: {error}") from error
-            found.append(_ipv6(str(address)) if address.version == 6 else address)
     return tuple(dict.fromkeys(found))

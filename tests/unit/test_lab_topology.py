@@ -55,6 +55,15 @@ def test_an_unknown_guest_is_named_with_those_that_are_known() -> None:
         ({"server": {"backend": "wicked"}}, "sixstead:server.backend"),
         ({"server": {"os": "debian-11"}}, "sixstead:server.os"),
         ({"uplink": {"mac": "52:54:00:aa:00:01", "ipv4": {"address": "here"}}}, "sixstead:uplink.ipv4"),
+        ({"uplink": {"mac": "52:54:00:aa:00:01", "mtu": "wide"}}, "sixstead:uplink.mtu"),
+        # what is written into the lab's commands and files must not add others
+        ({"uplink": {"mac": "52:54:00:aa:00:01\nnetns exec x sh"}}, "sixstead:uplink.mac"),
+        ({"uplink": {"mac": "52:54:00:aa:00:01", "name": "eth0\nlink del lo"}}, "sixstead:uplink.name"),
+        ({"server": {"ssh": {"user": "root\n  ProxyCommand sh"}}}, "sixstead:server.ssh.user"),
+        ({"server": {"ssh": {"port": "22\n  ProxyCommand sh"}}}, "sixstead:server.ssh.port"),
+        ({"prefixes": {"main": {"prefix": "2001:db8:1::/64", "gateway": "fe80::1%x\nlink del lo"}}}, "zone index"),
+        ({"networks": {"main": {"dns64": {"forward": ["2001:db8::1%x\n"]}}}}, "zone index"),
+        ({"networks": {"main": {"dns64": {"forward": ["dns"]}}}}, "dns64.forward"),
     ],
 )
 def test_what_cannot_be_simulated_is_refused_by_its_key(changes: dict[str, Any], said: str) -> None:
@@ -149,6 +158,20 @@ def test_a_real_servers_stack_can_be_rehearsed(tmp_path: Path) -> None:
     assert changed["sixstead:images"]["d13"]["kernel"]["url"] == "http://images.example/tiny-vmlinuz"
     assert changed["sixstead:networks"]["main"]["nat64"]["prefix"] == "2001:db8:64::/96"
     assert changed["sixstead:guests"] == document["config"]["sixstead:guests"]
+
+
+def test_without_networks_a_rehearsal_has_those_of_the_default(tmp_path: Path) -> None:
+    changed = config(server={"os": "debian-13"})
+    adapted = rehearsal.adapted({"config": changed}, "try", "kvm1", tmp_path, Topology.from_config(changed))
+    network = adapted["config"]["sixstead:networks"]["main"]
+    assert network["prefix"] == "main"
+    assert network["dns64"] == {"forward": ["2001:db8:ffff::53"]}
+
+
+def test_a_network_without_nat64_is_given_no_resolver(tmp_path: Path) -> None:
+    changed = config(networks={"main": {"prefix": "main", "nat64": False}})
+    adapted = rehearsal.adapted({"config": changed}, "try", "kvm1", tmp_path, Topology.from_config(changed))
+    assert adapted["config"]["sixstead:networks"] == changed["sixstead:networks"]
 
 
 @pytest.mark.parametrize(("text", "said"), [("a: [", "no YAML"), ("[]", "no `config:` map")])
