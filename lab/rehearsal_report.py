@@ -158,11 +158,10 @@ def rehearsal_markdown(report: Report) -> str:
     if report.left_out:
         lines += ["<details><summary>What is not rehearsed</summary>", ""]
         lines += [f"- {note.shown(code)}" for note in report.left_out]
-        lines += ["", "</details>"]
-    tail = (
-        "" if report.same else f"In a simulated server, brought up as at {code(report.since)}: gaps are that lab's.\n"
-    )
-    return "\n".join(lines) + "\n" + (f"\n{tail}" if tail else "")
+        lines += ["", "</details>", ""]
+    if not report.same:
+        lines += [f"In a simulated server, brought up as at {code(report.since)}: gaps are that lab's.", ""]
+    return "\n".join(lines)
 
 
 def _plain(verdict: str, report: Report) -> str:

@@ -28,6 +28,8 @@ def read_stack(path: Path) -> dict[str, Any]:
         return stack_of(path.read_text(), str(path))
     except OSError as error:
         raise LabError(f"the stack file {path} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise LabError(f"the stack file {path} is no text in UTF-8") from error
 
 
 def stack_of(text: str, where: str) -> dict[str, Any]:
@@ -63,4 +65,8 @@ def revision(path: Path, since: str) -> str:
 def _git(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     if arguments[-1].startswith("-"):
         raise LabError(f"{arguments[-1].partition(':')[0]!r} is no git revision")
-    return subprocess.run(["git", "-C", str(path.parent), *arguments], capture_output=True, text=True, check=False)
+    command = ["git", "-C", str(path.parent), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    except FileNotFoundError as error:
+        raise LabError("the config of before is read from git, which is not installed: apt-get install git") from error
