@@ -134,9 +134,7 @@ def rehearsal_text(report: Report) -> str:
         width = max(len(reached.name) for reached in report.reached)
         wide = max(len(reached.address) for reached in report.reached)
         lines.append("")
-        lines += [
-            f"  {r.name:<{width}}  {r.address:<{wide}}  longest gap {r.gap:>5} ms, {_after(r)}" for r in report.reached
-        ]
+        lines += [f"  {r.name:<{width}}  {r.address:<{wide}}  {_seen(r)}" for r in report.reached]
     lines += ["", *(f"  {fact.shown(one_line)}" for fact in facts(report))]
     if report.left_out:
         lines += ["", "  Not rehearsed:", *(f"  - {note.shown(one_line)}" for note in report.left_out)]
@@ -151,7 +149,7 @@ def rehearsal_markdown(report: Report) -> str:
         lines += [*(f"**Why:** {code(reason)}  " for reason in report.reasons), ""]
     if report.reached:
         lines += ["| | address | longest gap | afterwards |", "|---|---|---|---|"]
-        lines += [f"| {cell(r.name)} | {cell(r.address)} | {r.gap} ms | {_after(r)} |" for r in report.reached]
+        lines += [f"| {cell(r.name)} | {cell(r.address)} | {_gap(r)} | {_after(r)} |" for r in report.reached]
         lines.append("")
     told = facts(report)
     lines += [*(f"- {fact.shown(code)}" for fact in told), ""] if told else []
@@ -167,6 +165,14 @@ def rehearsal_markdown(report: Report) -> str:
 def _plain(verdict: str, report: Report) -> str:
     longest = report.longest
     return verdict.replace(longest.name, code(longest.name)) if longest and report.good else verdict
+
+
+def _gap(reached: Reached) -> str:
+    return "" if reached.after is None else f"{reached.gap} ms"
+
+
+def _seen(reached: Reached) -> str:
+    return _after(reached) if reached.after is None else f"longest gap {_gap(reached):>8}, {_after(reached)}"
 
 
 def _after(reached: Reached) -> str:
