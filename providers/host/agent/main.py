@@ -30,6 +30,8 @@ LOCK_WAIT = 100
 SILENCE = 75
 """Seconds without a word from the operator's side, which speaks every 15 s, after which nobody is there any more: a frozen
 connection must not hold the lock until TCP gives up, which takes hours."""
+GRACE = 15
+"""Seconds for a confirmation over a new connection once the one that asked for a network change is closed."""
 OF_ONE_GUEST = {"disks", "seeds", "domains"}
 """Facets whose items belong to one guest alone."""
 
@@ -72,6 +74,20 @@ class Agent:
             threads = [t for t in threads if t.is_alive()] + [thread]
         for thread in threads:
             thread.join()
+        self.hung_up()
+
+    def hung_up(self) -> None:
+        """The operator's side has closed the connection: what it did not confirm, over another one, is undone soon.
+
+        The lock is given up first: whoever writes next need not wait, and undoes it himself.
+        """
+        if self.lock is not None:
+            os.close(self.lock)
+        deadline = time.monotonic() + GRACE
+        while self.transaction.waits() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if self.transaction.waits():
+            self.transaction.restore(lambda text: None)
 
     def watch(self) -> None:
         """End this process, and with it the lock, when the operator's side has fallen silent and nothing is being done."""
