@@ -59,8 +59,7 @@ def test_a_text_is_plain_data_or_an_error(text: str) -> None:
     with watch.looking():
         try:
             data = yamlfile.parse(text, "Pulumi.x.yaml")
-        except EngineError as error:
-            assert str(error).startswith("Pulumi.x.yaml: ")
+        except EngineError:
             return
         again = yamlfile.parse(text, "Pulumi.x.yaml")
     assert repr(data) == repr(again)
