@@ -72,7 +72,7 @@ class Host:
     def check_expected(self, session: Session) -> None:
         """Raises ServerError where the stack's config was written for another system."""
         for name, verb in (("os", "runs"), ("backend", "uses")):
-            wanted, found = self.expected.get(name), session.facts[name]
+            wanted, found = self.expected.get(name), session.facts.get(name)
             if wanted and wanted != found:
                 raise ServerError(
                     str(self.where),
@@ -116,7 +116,12 @@ def host_of(config: Callable[[str], Any]) -> Host:
 
 def decoded(value: Any) -> Any:
     """Pulumi hands structured config over as JSON text."""
-    return json.loads(value) if isinstance(value, str) and value.lstrip().startswith(("{", "[")) else value
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):  # a text that only begins like one
+        return value
 
 
 def covers(known: State, wanted: State) -> bool:
