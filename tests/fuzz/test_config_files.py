@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,11 +37,70 @@ config:
 encryptionsalt: v1:x
 """
 PIECES = [
-    *("a: ", "- ", "? ", ": ", "&a ", "*a", "<<: *a", "!!int ", "!!float ", "!!bool ", "!!timestamp ", "!!binary ", "!!set ", "!x "),
-    *("!!python/object/apply:os.system [reboot]", "!!omap ", "!!pairs ", "!!null ", "|\n", ">\n", "%YAML 1.1\n---\n", "---\n", "...\n"),
-    *("{", "}", "[", "]", ",", '"', "'", "#", "\n", "\n  ", "  ", "\t", "\x85", "\u2028", "config:\n", "sixstead:server:\n", "[[[[" * 500),
-    *("{a: " * 1500, "- " * 1500, "1" * 5000, "0x", "0o", "-0b", "1_", "_", ".inf", ".nan", "1e999", "+.inf", "0777", "é", "\U0001f600"),
-]  # fmt: skip
+    *(
+        "a: ",
+        "- ",
+        "? ",
+        ": ",
+        "&a ",
+        "*a",
+        "<<: *a",
+        "!!int ",
+        "!!float ",
+        "!!bool ",
+        "!!timestamp ",
+        "!!binary ",
+        "!!set ",
+        "!x ",
+    ),
+    *(
+        "!!python/object/apply:os.system [reboot]",
+        "!!omap ",
+        "!!pairs ",
+        "!!null ",
+        "|\n",
+        ">\n",
+        "%YAML 1.1\n---\n",
+        "---\n",
+        "...\n",
+    ),
+    *(
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        '"',
+        "'",
+        "#",
+        "\n",
+        "\n  ",
+        "  ",
+        "\t",
+        "\x85",
+        "\u2028",
+        "config:\n",
+        "sixstead:server:\n",
+        "[[[[" * 500,
+    ),
+    *(
+        "{a: " * 1500,
+        "- " * 1500,
+        "1" * 5000,
+        "0x",
+        "0o",
+        "-0b",
+        "1_",
+        "_",
+        ".inf",
+        ".nan",
+        "1e999",
+        "+.inf",
+        "0777",
+        "é",
+        "\U0001f600",
+    ),
+]
 snippets = st.lists(st.one_of(st.sampled_from(PIECES), odd.text), max_size=12).map("".join)
 
 
@@ -68,7 +128,7 @@ def test_a_text_is_plain_data_or_an_error(text: str) -> None:
 
 @given(st.one_of(st.one_of(snippets, spoilt()).map(lambda text: text.encode(errors="surrogatepass")), st.binary()))
 def test_a_stacks_file_is_a_config_or_an_error(content: bytes) -> None:
-    path = Path("/dev/shm") / "sixstead-fuzz.yaml"  # noqa: S108
+    path = FOLDER / "sixstead-fuzz.yaml"
     path.write_bytes(content)
     with watch.looking():
         try:
@@ -112,6 +172,8 @@ def test_a_value_on_the_command_line_is_a_text_a_number_or_a_boolean(text: str) 
 
 
 SALT = "v1:C0l7SKVRy/4=:v1:pr6KAkfx7+d+bKG2:45q8lzr/MzTT/KRMhQgRIQ/HFI/diA=="  # made by pulumi for the empty passphrase
+_MADE = tempfile.TemporaryDirectory(prefix="sixstead-fuzz-")
+FOLDER = Path(_MADE.name)
 CRYPTER = Crypter(SALT, Passphrase("lab"))
 
 
@@ -131,7 +193,7 @@ values = st.one_of(odd.text, st.integers(-(2**63), 2**63), st.booleans(), st.jus
 
 @given(st.one_of(st.just(SMALL), st.just(SMALL), spoilt(), snippets), paths, values, st.booleans())
 def test_a_change_of_a_file_changes_one_value(text: str, keys: Any, value: Any, remove: bool) -> None:
-    path = Path("/dev/shm") / "sixstead-fuzz-change.yaml"  # noqa: S108
+    path = FOLDER / "sixstead-fuzz-change.yaml"
     path.write_bytes(text.encode(errors="surrogatepass"))
     before = path.read_bytes()
     try:
