@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import encodings.idna  # noqa: F401 (paramiko asks for this machine's full name, whose module would be loaded while watched)
 import tempfile
 from pathlib import Path
 from typing import Any

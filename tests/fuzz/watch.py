@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import sys
@@ -42,7 +43,9 @@ class Acted(BaseException):
 
 
 def begin() -> None:
-    """Install the hook, once a process: it can't be taken out."""
+    """Install the hook, once a process: it can't be taken out. Codecs are modules that are loaded when first asked for."""
+    for codec in ("ascii", "idna", "latin-1", "utf-16", "utf-16-be", "utf-32", "unicode-escape"):
+        codecs.lookup(codec)
     sys.addaudithook(_hook)
 
 
