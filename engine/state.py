@@ -179,21 +179,27 @@ def _text(secret: dict[str, Any], name: str) -> str:
     return text
 
 
-def _decode(value: Any, codec: Codec) -> Value:
+_DEEPEST: Final = 100
+"""What is nested deeper could be read, perhaps, and then not be written again."""
+
+
+def _decode(value: Any, codec: Codec, left: int = _DEEPEST) -> Value:
+    if not left:
+        raise ValueError("it is nested too deep")
     if isinstance(value, list):
-        return [_decode(v, codec) for v in value]
+        return [_decode(v, codec, left - 1) for v in value]
     if not isinstance(value, dict):
         return UNKNOWN if value == _UNKNOWN_TEXT else value
     sig = value.get(SIG)
     if sig == SECRET_SIG:
         if "plaintext" in value:
-            return Secret(_decode(json.loads(_text(value, "plaintext")), _Plain()))
+            return Secret(_decode(json.loads(_text(value, "plaintext")), _Plain(), left - 1))
         ciphertext = _text(value, "ciphertext")
         text = codec.decrypt(ciphertext)
-        return Secret(_decode(json.loads(text), _Plain()), None if isinstance(codec, _Plain) else ciphertext)
+        return Secret(_decode(json.loads(text), _Plain(), left - 1), None if isinstance(codec, _Plain) else ciphertext)
     if isinstance(sig, str) and sig in _REFUSED_SIGS:
         raise Unsupported(_REFUSED_SIGS[sig])
-    return {k: _decode(v, codec) for k, v in value.items()}
+    return {k: _decode(v, codec, left - 1) for k, v in value.items()}
 
 
 def _texts(value: Any) -> bool:

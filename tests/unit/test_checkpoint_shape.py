@@ -47,6 +47,7 @@ def load(latest: Any) -> Checkpoint:
         (resource(inputs={"x": {SIG: SECRET_SIG}}), "a secret without its text"),
         (resource(inputs={"x": {SIG: SECRET_SIG, "plaintext": "{"}}), "can't be decoded"),
         (resource(inputs={"x": nested(3000)}), "can't be decoded"),
+        (resource(inputs={"x": nested(101)}), "nested too deep"),
         (resource(stackTrace=[{"x": nested(3000)}]), "can't be decoded"),
         ({"pending_operations": [{}]}, "a pending operation is none"),
         ({"secrets_providers": {"type": "passphrase", "state": {}}}, "has no salt"),
