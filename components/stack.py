@@ -34,5 +34,5 @@ def decoded(value: Any) -> Any:
     """Pulumi hands over structured config as JSON text."""
     try:
         return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+    except (ValueError, RecursionError):
         return value

@@ -330,7 +330,7 @@ def guest_mac(name: str) -> str:
 
     It stays the same on whatever server the guest lives.
     """
-    return "52:54:00:" + hashlib.sha256(f"sixstead guest {name}".encode()).digest()[:3].hex(":")
+    return "52:54:00:" + hashlib.sha256(f"sixstead guest {name}".encode(errors="replace")).digest()[:3].hex(":")
 
 
 def tap_name(guest: str) -> str:
@@ -346,7 +346,7 @@ def tap_name(guest: str) -> str:
 
 def bridge_mac(network: str) -> str:
     """The MAC of a guest bridge that is given none: locally administered, never seen on the uplink's wire."""
-    return "02:" + hashlib.sha256(f"sixstead network {network}".encode()).digest()[:5].hex(":")
+    return "02:" + hashlib.sha256(f"sixstead network {network}".encode(errors="replace")).digest()[:5].hex(":")
 
 
 def eui64(prefix: IPv6Network, mac: str) -> IPv6Address:

@@ -77,7 +77,7 @@ class Host:
         Whose network is ours already may move to another backend.
         """
         for name, verb in (("os", "runs"), ("backend", "uses")):
-            wanted, found = self.expected.get(name), session.facts[name]
+            wanted, found = self.expected.get(name), session.facts.get(name)
             moves = name == "backend" and session.facts.get("network")
             if wanted and wanted != found and not moves:
                 raise ServerError(
@@ -142,7 +142,12 @@ def host_of(config: Callable[[str], Any]) -> Host:
 
 def decoded(value: Any) -> Any:
     """Pulumi hands structured config over as JSON text."""
-    return json.loads(value) if isinstance(value, str) and value.lstrip().startswith(("{", "[")) else value
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):  # a text that only begins like one
+        return value
 
 
 def covers(known: State, wanted: State) -> bool:

@@ -21,6 +21,7 @@ from .backend import backend
 from .examine import examine
 from .facets import Context, State, converge
 from .registry import make_registry
+from .requests import arguments_of
 from .script import refresh_script, remove_script
 from .system import LOCK, STATE_DIR, HostError, Progress
 from .transaction import Transaction
@@ -102,7 +103,7 @@ class Agent:
             operation = self.operations.get(str(frame.get("op")))
             if operation is None:
                 raise HostError(f"the agent knows no operation {frame.get('op')!r}")
-            answer = {"ok": operation(frame.get("args", {}), lambda text: self.send({"id": number, "progress": text}))}
+            answer = {"ok": operation(arguments_of(frame), lambda text: self.send({"id": number, "progress": text}))}
         except HostError as error:
             answer = {"error": {"what": error.what, "remedy": error.remedy}}
         except OSError as error:
@@ -119,7 +120,8 @@ class Agent:
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one frame; nobody may be there to read it any more."""
-        content = json.dumps(message).encode()
+        # a file's name may be no text: half characters, which nobody can print, become question marks
+        content = json.dumps(message, ensure_ascii=False).encode(errors="replace")
         with self.sending, contextlib.suppress(BrokenPipeError):
             self.sink.write(struct.pack(">I", len(content)) + content)
             self.sink.flush()
@@ -167,7 +169,7 @@ class Agent:
         """Who this host is."""
         self.operator = str(args.get("operator", "somebody"))[:200]
         release: dict[str, str] = {}
-        with contextlib.suppress(OSError), open("/etc/os-release", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), open("/etc/os-release", encoding="utf-8", errors="replace") as file:
             release = dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             boot = file.read().strip()
@@ -266,8 +268,8 @@ def read_frame(source: BinaryIO) -> dict[str, Any] | None:
     if len(content) < size:
         return None
     try:
-        frame = json.loads(content)
-    except ValueError:
+        frame = json.loads(content.decode())
+    except (ValueError, RecursionError):
         return None
     return frame if isinstance(frame, dict) else None
 
