@@ -39,7 +39,7 @@ def unpacked(cache: Path, suite: str, say: Say) -> Path:
 
 def command(root: Path, config: Path) -> list[str]:
     """BIND in the foreground, by the unpacked packages' own loader."""
-    loader = next(root.glob("**/ld-linux-x86-64.so.2"))
+    loader = next(path for path in root.glob("**/ld-linux-x86-64.so.2") if not path.is_symlink())
     libraries = ":".join(str(root / f"{prefix}lib/x86_64-linux-gnu") for prefix in ("", "usr/"))
     named = root / "usr/sbin/named"
     return [str(loader), "--library-path", libraries, str(named), "-g", "-n", "1", "-c", str(config)]

@@ -16,7 +16,6 @@ import dns.update
 import dns.zone
 
 from lab import primary
-from lab.debian import host_sources
 from lab.store import cache_root
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -37,8 +36,7 @@ class Named:
         (folder / "named.conf").write_text(primary.config(folder, SECRET, listen, ZONES))
         for zone in ZONES:
             (folder / f"{zone}.zone").write_text(primary.zone_text("ns1.example"))
-        suite = "trixie" if host_sources("trixie") else ""
-        root = primary.unpacked(cache_root(REPOSITORY), suite, print)
+        root = primary.unpacked(cache_root(REPOSITORY), "trixie", print)
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(primary.command(root, folder / "named.conf"), stdout=log, stderr=log)
         deadline = time.monotonic() + 15
