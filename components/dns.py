@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 
 from providers.dns.records import Conflict, Records, by_name, parted, published, unpublished
-from providers.dns.zone_file import ZoneFile
+from providers.dns.zone_files import ZoneFiles
 from providers.dns.zone_records import ZoneRecords
 from providers.dns.zone_text import rdata, relative, zone_text
 from settings.dns_model import Dns, Primary, Zone
@@ -21,15 +21,16 @@ class Published(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         found = pulumi.Output.all(**{stack: records_of(stack, child) for stack in dns.servers})
         zones = found.apply(lambda outputs: checked(dns, outputs))
-        for zone in dns.zones.values():
-            records = zones.apply(lambda known, name=zone.name: known[name])  # type: ignore[misc]
-            for place in zone.primaries:
+        records = {name: zones.apply(lambda known, name=name: known[name]) for name in dns.zones}  # type: ignore[misc]
+        for place in dns.primaries.values():
+            here = [zone for zone in dns.zones.values() if place in zone.primaries]
+            if place.provider == "file" and here:
+                ZoneFiles(place, dns.owner, {zone.name: records[zone.name] for zone in here}, child)
+            for zone in here:
                 if place.provider == "rfc2136":
-                    ZoneRecords(zone.name, place, dns.owner, records, child)
-                elif place.provider == "file":
-                    ZoneFile(zone.name, place, records, child)
-                else:
-                    at_hetzner(zone, place, records, dns.young, child)
+                    ZoneRecords(zone.name, place, dns.owner, records[zone.name], child)
+                elif place.provider == "hcloud":
+                    at_hetzner(zone, place, records[zone.name], dns.young, child)
         self.zones = zones.apply(lambda known: {name: zone_text(name, records) for name, records in known.items()})
         self.unpublished = found.apply(lambda outputs: unpublished(dns, outputs))
         self.register_outputs({})

@@ -5,5 +5,5 @@
 - ownership.py: what a DNS update must find and what it changes, so that only names of ours are touched (pure);
 - primary.py: the one place that talks to a primary server, by DNS updates (RFC 2136) signed with TSIG (RFC 8945);
 - zone_records.py: a zone's records at such a server, as a resource;
-- zone_file.py: a zone's records as a file on a server.
+- zone_files.py: zones' records as files on a server.
 """

@@ -61,16 +61,18 @@ class Primary:
     def change(self, zone: str, changes: Mapping[str, Change]) -> None:
         """Make the changes, each hundred names as one step. Raises ServerError where they can't be made.
 
-        Where a prerequisite doesn't hold, the error says of which name, as the server doesn't. A step that was made by
-        then stays, and is found to be so by the next run.
+        Where there are several steps, all prerequisites are asked for before the first one, so that a name of somebody
+        else's lets none of them be made. A step that was made when the connection broke stays, and is found by the next run.
         """
+        steps = [{name: changes[name] for name in names} for names in batches(sorted(changes))]
+        questions = [{name: Change(c.prerequisites, ()) for name, c in step.items()} for step in steps]
         with self._lock:
-            for names in batches(sorted(changes)):
+            for step in [*(questions if len(steps) > 1 else []), *steps]:
                 with self._connected(zone) as connection:
                     try:
-                        self._send(connection, zone, [changes[name] for name in names])
+                        self._send(connection, zone, step.values())
                     except Prerequisite as error:
-                        raise self._clash(zone, {name: changes[name] for name in names}, str(error)) from None
+                        raise self._clash(zone, step, str(error)) from None
 
     def _seen(self, connection: socket.socket, zone: str, name: str) -> Seen:
         marker = self._asked(connection, zone, marker_name(name), "TXT").get("TXT")
@@ -174,8 +176,9 @@ class Primary:
         return PrimaryError(zone, what, remedy)
 
     def _refusal(self, zone: str, code: str, what: str) -> ServerError:
+        serves = "give the server that serves this zone as its primary" if what == "a question" else ""
         remedies = {
-            "REFUSED": f"allow it there for the key {self._key_name} (BIND: allow-update, allow-query; Knot: acl)",
+            "REFUSED": serves or f"allow it there for the key {self._key_name} (BIND: allow-update; Knot: acl)",
             "NOTAUTH": "give the zone's primary server, and the zone's own name",
             "NOTZONE": "give the zone's own name",
         }

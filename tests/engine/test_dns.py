@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -294,3 +295,41 @@ def test_the_zones_texts_are_outputs(names: Names, named: Named) -> None:
     assert zones["example.net"].startswith(
         "; Written by Sixstead.\n$ORIGIN example.net.\nkvm1\t300\tIN\tA\t192.0.2.10\n"
     )
+
+
+def test_names_beyond_what_a_message_should_hold_are_written_in_several(names: Names, named: Named) -> None:
+    names.has(zones={"example.net": {}, "2001:db8:1::/64": {}, "192.0.2.0/24": {}})
+    names.server(guests={f"g{n}": {"address": f"::1:{n}"} for n in range(250)})
+    named.edit("example.net", "add kvm1-rescue 300 TXT theirs")
+    assert "kvm1-rescue.example.net (other records) is somebody else's" in said(names.up(status=None))
+    assert named.records(markers=True) == {"kvm1-rescue TXT": '300 "theirs"'}
+    named.edit("example.net", "delete kvm1-rescue")
+    names.updates()
+    names.up()
+    assert len(named.records()) == 4 + 250
+    assert len(named.records(REVERSE)) == 251
+    assert names.updates() == 3
+    names.run("preview", "--refresh", "--expect-no-changes")
+
+
+def test_a_primary_that_leaves_the_config_loses_the_names_that_it_was_given(names: Names, named: Named) -> None:
+    names.server()
+    names.up()
+    names.has(primaries={})
+    names.up()
+    assert [named.records(zone, markers=True) for zone in ZONES] == [{}, {}, {}]
+
+
+def test_a_zone_that_the_server_does_not_serve_or_lets_nobody_update_is_told(names: Names, named: Named) -> None:
+    names.server()
+    names.has(zones={"example.org": {}})
+    assert "answers a question with REFUSED; nothing was changed" in said(names.up(status=None))
+    config = named.folder / "named.conf"
+    closed = config.read_text().replace("allow-update { key sixstead; }", "allow-update { none; }")
+    config.write_text(closed)
+    named.process.send_signal(signal.SIGHUP)
+    names.has(zones={"example.net": {}})
+    text = said(names.up(status=None))
+    assert "example.net: 127.0.0.1 port" in text
+    assert "answers an update with REFUSED; nothing was changed" in text
+    assert "allow it there for the key sixstead" in text

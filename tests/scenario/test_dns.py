@@ -187,6 +187,13 @@ def test_a_zone_file_is_written_to_a_server_and_removed_again(server: Stack, nam
     assert "by hand" in names.preview("--refresh", "--diff").text
     names.up("--refresh")
     assert names.server("cat", f"/etc/zones/{ZONE}.sixstead") == text
+    del names.config["dns"]["primaries"]["files"]
+    names.write()
+    names.up()
+    assert names.server("ls", "-d", "/etc/zones", check=False) == ""
+    names.config["dns"]["primaries"]["files"] = place
+    names.write()
+    names.up()
 
 
 def test_destroy_removes_all_of_it_and_nothing_of_others(names: Names) -> None:
@@ -194,7 +201,7 @@ def test_destroy_removes_all_of_it_and_nothing_of_others(names: Names) -> None:
     assert names.resolved(f"{names.lab.name}.{ZONE}", "A") == ["NXDOMAIN"]
     assert names.pointed(SERVER4) == ["NXDOMAIN"]
     assert names.resolved(f"theirs.{ZONE}", "AAAA") == ["300 2001:db8:ffff::77"]
-    assert names.server("ls", "/etc/zones", check=False) == ""
+    assert names.server("ls", "-d", "/etc/zones", check=False) == ""
 
 
 def test_the_key_is_found_nowhere(names: Names) -> None:
