@@ -43,6 +43,14 @@ def parser() -> argparse.ArgumentParser:
     ):
         verb = verbs.add_parser(name, parents=[parent], help=what, description=what)
         verb.add_argument("-r", "--refresh", help="first read what is there", **refresh)  # type: ignore[arg-type]
+        if name == "preview":
+            verb.add_argument("--markdown", action="store_true", help="print a comment for a pull request")
+            what = (
+                "a stack file that somebody proposes: connection, credentials and secrets stay those of the stack's own"
+            )
+            verb.add_argument("--proposed", metavar="FILE", help=what)
+            what = "with --proposed: without state, credentials and server"
+            verb.add_argument("--offline", action="store_true", help=what)
         if name == "destroy":
             verb.add_argument("--preview-only", action="store_true", help="only show it")
             verb.add_argument("--remove", action="store_true", help="remove the stack afterwards")

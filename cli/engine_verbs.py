@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from cli.arguments import parser
@@ -33,10 +35,21 @@ def project_root(start: Path) -> Path:
 def main(argv: list[str]) -> int:
     """Run a verb. 0 when it is done, else `engine.errors.EngineError.status`."""
     args = parser().parse_args(argv)
+    args.notes = []
+    with tempfile.TemporaryDirectory(prefix="sixstead-") as directory:
+        return _run(args, Path(directory))
+
+
+def _run(args: argparse.Namespace, directory: Path) -> int:
+    """The verb's exit status; `directory` is for what must not stay."""
+    root = project_root(Path(args.cwd or ".").resolve())
     try:
         engine = choose(args.engine)
-        root = project_root(Path(args.cwd or ".").resolve())
         args.config_file = str(Path(args.config_file).absolute()) if args.config_file else None
+        if getattr(args, "proposed", None):
+            from cli import proposed
+
+            proposed.use(args, root, directory)
         if args.verb == "firewall":
             from cli import firewall
             from cli.embedded_verbs import stack_name
@@ -50,5 +63,12 @@ def main(argv: list[str]) -> int:
 
         return embedded_verbs.run(args, root)
     except EngineError as err:
+        if getattr(args, "markdown", False):
+            from cli import preview_comment
+            from cli.changes import Preview
+
+            stack = str(args.stack or "?")
+            failed = Preview(errors=[str(err)])
+            print(preview_comment.text_of(root, stack, args.config_file, failed, False, args.notes), end="")
         print(f"error: {err}", file=sys.stderr)
         return err.status

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from cli import changes, preview_comment
 from cli.arguments import interactive
 from cli.credentials import refuse_plain
 from cli.pulumi_output import readable
@@ -132,7 +133,7 @@ class _Pulumi:
                 "--yes or --skip-preview must be passed in to proceed when running in non-interactive mode"
             )
         if only or not args.skip_preview:
-            status = self._preview(expect=only, quiet=args.json and not only)
+            status = self._preview(expect=only, quiet=(args.json and not only) or getattr(args, "markdown", False))
             if only or status != 0:
                 return status
             if not args.yes:
@@ -189,6 +190,15 @@ class _Pulumi:
             self.env["PULUMI_DEBUG_COMMANDS"] = "true"
             status = self.run([*argv, f"--event-log={events}"], quiet=quiet)
             self.env.pop("PULUMI_DEBUG_COMMANDS")
+            if getattr(self.args, "markdown", False):
+                preview, refreshed = changes.from_events(events), bool(self.args.refresh)
+                if status != 0 and not preview.errors:
+                    preview.errors.append(f"pulumi ended with status {status}; its log has the reason")
+                file, notes = self.args.config_file, self.args.notes
+                print(
+                    preview_comment.text_of(self.root, self.stack, file, preview, refreshed, notes), end="", flush=True
+                )
+                return status
             for line in dict.fromkeys(losses(events)):
                 print(line, file=sys.stderr if self.args.json else sys.stdout, flush=True)
         return status
