@@ -55,6 +55,15 @@ def _run(args: argparse.Namespace, directory: Path) -> int:
             from cli.embedded_verbs import stack_name
 
             return firewall.run(args, root, stack_name(args, root))
+        if args.verb == "observer-key":
+            from cli import observer_key
+            from cli.embedded_verbs import stack_name
+
+            return observer_key.run(args, root, stack_name(args, root))
+        if args.verb in ("changed", "review"):
+            from cli import review
+
+            return review.run(args, root)
         if engine == "pulumi":
             from cli import pulumi_verbs
 
@@ -69,6 +78,6 @@ def _run(args: argparse.Namespace, directory: Path) -> int:
 
             stack = str(args.stack or "?")
             failed = Preview(errors=[str(err)])
-            print(preview_comment.text_of(root, stack, args.config_file, failed, False, args.notes), end="")
+            print(preview_comment.text_of(args, root, stack, failed, refreshed=False), end="")
         print(f"error: {err}", file=sys.stderr)
         return err.status

@@ -97,8 +97,7 @@ async def _once(args: argparse.Namespace, stack: Stack, options: Options, verb: 
     outcome = await operate(stack, options, display)
     if getattr(args, "markdown", False):
         preview = changes.from_steps(display.steps, display.messages)
-        notes, file = args.notes, args.config_file
-        print(preview_comment.text_of(stack.project.root, stack.name, file, preview, options.refresh, notes), end="")
+        print(preview_comment.text_of(args, stack.project.root, stack.name, preview, refreshed=options.refresh), end="")
         return outcome, display
     if silent and outcome.failed:
         display.out = sys.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,11 +18,9 @@ ENVIRONMENT = ("PULUMI_CONFIG_PASSPHRASE", "SIXSTEAD_OBSERVER_KEY", "PULUMI_ACCE
 """Variables whose values never stand in a comment."""
 
 
-def text_of(
-    root: Path, stack: str, config_file: str | None, preview: Preview, refreshed: bool, notes: list[str]
-) -> str:
+def text_of(args: argparse.Namespace, root: Path, stack: str, preview: Preview, *, refreshed: bool) -> str:
     """The comment on a stack's preview."""
-    host, secrets = about(root, stack, config_file)
+    host, secrets = about(root, stack, args.config_file)
     return comment(
         stack,
         host,
@@ -29,8 +28,9 @@ def text_of(
         unchanged=preview.unchanged,
         refreshed=refreshed,
         errors=preview.errors,
-        notes=notes,
+        notes=args.notes,
         secrets=secrets,
+        limit=args.limit,
     )
 
 

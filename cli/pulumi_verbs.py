@@ -194,10 +194,8 @@ class _Pulumi:
                 preview, refreshed = changes.from_events(events), bool(self.args.refresh)
                 if status != 0 and not preview.errors:
                     preview.errors.append(f"pulumi ended with status {status}; its log has the reason")
-                file, notes = self.args.config_file, self.args.notes
-                print(
-                    preview_comment.text_of(self.root, self.stack, file, preview, refreshed, notes), end="", flush=True
-                )
+                text = preview_comment.text_of(self.args, self.root, self.stack, preview, refreshed=refreshed)
+                print(text, end="", flush=True)
                 return status
             for line in dict.fromkeys(losses(events)):
                 print(line, file=sys.stderr if self.args.json else sys.stdout, flush=True)
