@@ -15,8 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cli.comment import LIMIT, code, marker
+from cli.comment import LIMIT, code, fenced, marker
 from cli.touched import Touched, touched
+from engine.errors import EngineError
 
 ABOUT = "review"
 """What the marker of a review's comment says."""
@@ -38,7 +39,12 @@ MOST = 20
 
 def run(args: argparse.Namespace, root: Path) -> int:
     """Print what is touched, or the comment; 1 where a preview failed."""
-    found = touched(root, args.since, args.head)
+    try:
+        found = touched(root, args.since, args.head)
+    except EngineError as error:
+        if args.verb == "review":
+            print("\n".join([marker(ABOUT), "", "## Nothing is previewed", "", *fenced(str(error)), ""]), end="")
+        raise
     if args.verb == "changed":
         if args.json:
             print(json.dumps({"stacks": found.names, "code": found.code}, indent=2))
