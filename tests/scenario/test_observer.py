@@ -13,7 +13,10 @@ from providers.host.errors import ServerError
 from providers.host.session import Session
 from tests.scenario.harness import PROJECT, Stack
 
-EVERYTHING = "find /etc /root /var/lib/sixstead /tmp /usr/local -printf '%p %T@ %s %m\\n' 2>/dev/null | sort; nft list ruleset | grep -v counter"
+EVERYTHING = (
+    "find /etc /root /var/lib/sixstead /tmp /usr/local -printf '%p %T@ %s %m\\n' 2>/dev/null | sort;"
+    " nft list ruleset | grep -v counter"
+)
 
 
 @pytest.fixture(scope="module")

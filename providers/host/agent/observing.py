@@ -7,6 +7,7 @@ that others may not read) are not told: the answer is the text that the client i
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Any, BinaryIO
@@ -19,6 +20,8 @@ from .system import HostError, Progress
 
 READING = ("hello", "alive", "observe", "counted")
 VEIL = "(differs; a key that may only observe is not told how)"
+HANDSHAKE = 20
+"""Seconds in which a client must have sent its program."""
 ONLY = "this SSH key may only observe; nothing was changed"
 REMEDY = "run it with a key that may change the server; this one is for `preview --refresh`"
 
@@ -127,8 +130,10 @@ def skip_program(source: BinaryIO) -> bool:
 def main() -> None:
     """Entered by the script that sshd(8) runs for such a key."""
     source, sink = own_streams()
+    signal.alarm(HANDSHAKE)  # its default ends this process: sftp(1), say, waits for an answer and sends no line
     if not skip_program(source):
         sys.stderr.write(f"sixstead: {ONLY}\n")
         sys.exit(1)
+    signal.alarm(0)
     if not refused_user(sink):
         Observing(source, sink).serve()
