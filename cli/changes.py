@@ -15,7 +15,7 @@ from engine.errors import clean_message
 from engine.render import as_json
 from engine.state import State
 from engine.steps import Step
-from engine.values import same
+from engine.values import SECRET_SIG, SIG, same
 
 _MARKUP = re.compile(r"<\{%.*?%\}>|\x1b\[[0-9;]*m")
 _HIDDEN = ("pulumi:providers:", "pulumi:pulumi:Stack")
@@ -112,7 +112,12 @@ def _events(log: Path) -> Iterator[dict[str, Any]]:
     except FileNotFoundError:
         return
     for line in lines:
-        yield json.loads(line)
+        yield json.loads(line, object_hook=_hidden)
+
+
+def _hidden(value: dict[str, Any]) -> Any:
+    """Pulumi writes a secret as a map with its signature; here it is the same text as in the other engine."""
+    return "[secret]" if value.get(SIG) == SECRET_SIG else value
 
 
 def _json(props: Mapping[str, Any]) -> dict[str, Any]:

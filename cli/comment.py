@@ -79,7 +79,11 @@ def comment(
     drift = sorted((c for c in changes if c.op == "refresh"), key=lambda c: (c.kind, c.name))
     counted = Counter(c.op for c in steps)
     told = [f"{counted[op]} to {op}" for op in OPS if counted[op]]
-    head = [marker(stack), f"### Preview of {code(stack)} on {code(host)}: {', '.join(told) or 'no changes'}", ""]
+    head = [
+        marker(stack),
+        f"### Preview of {code(stack)} on {code(host)}: {', '.join(told) or ('failed' if errors else 'no changes')}",
+        "",
+    ]
     head += [f"{note}  " for note in notes] + ([""] if notes else [])
     if errors:
         head += ["**The preview failed:** this is what is known until then.", "", *fenced("\n".join(errors)), ""]

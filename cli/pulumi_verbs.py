@@ -160,8 +160,12 @@ class _Pulumi:
         there = project.config_file(self.stack, self.args.config_file).exists()
         if there and not backend.exists(project.name, self.stack):
             saved, self.args.config_file = self.args.config_file, None
+            own = project.config_file(self.stack, None)
+            had = own.exists()
             status = self.run(["stack", "init", self.stack], with_stack=False, quiet=True)
             self.args.config_file = saved
+            if not had:
+                own.unlink(missing_ok=True)  # pulumi writes one although the config is elsewhere
             if status != 0:
                 raise EngineError(f"pulumi could not make the stack {self.stack}")
 

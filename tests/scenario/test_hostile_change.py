@@ -25,6 +25,7 @@ from tests.unit.forge_server import NAMES, ForgeServer, forge_server
 
 PASSPHRASE, PASSWORD = "planted-passphrase-51c7", "planted-robot-password-9d"
 TOKEN = "planted-forge-token"  # noqa: S105
+DNS64 = "/etc/unbound/unbound.conf.d/sixstead.conf"
 FORGES = ["github", "forgejo", "gitlab"]
 EVIL_CODE = "import os, pathlib\npathlib.Path('{canary}').write_text(repr(dict(os.environ)))\nprint(dict(os.environ))\n"
 
@@ -222,13 +223,13 @@ def unharmed(world: World, before: str, comment: str, runner: Runner) -> None:
 def test_an_honest_change_is_previewed_with_the_servers_drift(world: World, kind: str) -> None:
     networks = {"main": {**world.config()["config"]["sixstead:networks"]["main"], "ra": {"lifetime": 1234}}}
     commit = world.propose(world.proposal(networks=networks))
-    world.stack.server("sh", "-c", "cp -a /etc/tayga.conf /root/ && echo '# by hand' >> /etc/tayga.conf")
+    world.stack.server("sh", "-c", f"cp -a {DNS64} /root/ && echo '# by hand' >> {DNS64}")
     before = state_of(world.stack)
     try:
         comment, runner = world.run(kind, commit)
         unharmed(world, before, comment, runner)
     finally:
-        world.stack.server("sh", "-c", "mv /root/tayga.conf /etc/tayga.conf")
+        world.stack.server("sh", "-c", f"mv /root/sixstead.conf {DNS64}")
     assert "secrets.SIXSTEAD_OBSERVER_KEY" in runner.given
     assert "AdvDefaultLifetime 1234" in comment
     assert "**Drift**: 1." in comment

@@ -18,7 +18,7 @@ from cli.comment import LIMIT, Change, comment, marker
 from components.server import members
 from engine.state import State
 from engine.steps import Step
-from engine.values import Secret, plain
+from engine.values import SECRET_SIG, SIG, Secret, plain
 from providers import guest as guests
 from providers import router_advertisement
 from settings import parse
@@ -92,7 +92,8 @@ def as_event_log(steps: list[Step], path: Path) -> Path:
     def side(state: State | None) -> dict[str, Any] | None:
         if state is None:
             return None
-        inputs = {k: "[secret]" if isinstance(v, Secret) else v for k, v in state.inputs.items()}
+        secret = {SIG: SECRET_SIG, "ciphertext": "[secret]"}
+        inputs = {k: secret if isinstance(v, Secret) else v for k, v in state.inputs.items()}
         return {"inputs": inputs, "outputs": {}, "custom": True}
 
     events: list[dict[str, Any]] = [
