@@ -268,6 +268,16 @@ def test_a_fork_gets_neither_host_nor_secrets(world: World, kind: str) -> None:
         assert runner.given == []
 
 
+def test_a_new_stack_is_previewed_without_secrets_and_leaves_nothing_behind(world: World) -> None:
+    example = (PROJECT / "stacks" / "Pulumi.example.yaml").read_text()
+    before = state_of(world.stack)
+    comment, runner = world.run("gitlab", world.propose({"stacks/Pulumi.brandnew.yaml": example}))
+    unharmed(world, before, comment, runner)
+    assert "### Preview of `brandnew` on `192.0.2.10`" in comment
+    assert "The stack has no state yet: everything is shown as new." in comment
+    assert not list(runner.folder.rglob("Pulumi.brandnew.yaml"))
+
+
 def ssh_to(world: World, **changes: Any) -> dict[str, Any]:
     """The server section with another way to the server."""
     server: dict[str, Any] = world.config()["config"]["sixstead:server"]

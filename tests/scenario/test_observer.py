@@ -11,7 +11,7 @@ import pytest
 from providers.host.connection import Target
 from providers.host.errors import ServerError
 from providers.host.session import Session
-from tests.scenario.harness import PROJECT, Stack
+from tests.scenario.harness import PROJECT, Stack, merged
 
 EVERYTHING = (
     "find /etc /root /var/lib/sixstead /tmp /usr/local -printf '%p %T@ %s %m\\n' 2>/dev/null | sort;"
@@ -177,6 +177,29 @@ def test_requests_that_write_or_pry_are_refused(
     assert state_of(stack) == before
 
 
+def test_a_user_with_sudo_can_have_such_a_key(stack: Stack, key: Path) -> None:
+    mine = (stack.lab.state / "id_ed25519.pub").read_text().strip()
+    stack.server(
+        "sh",
+        "-c",
+        f"useradd -m -s /bin/sh admin && mkdir /home/admin/.ssh && echo '{mine}' > /home/admin/.ssh/authorized_keys"
+        " && chown -R admin: /home/admin && echo 'admin ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/admin",
+    )
+    root = stack.config["server"]
+    other = stack.folder / "admins"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
+    stack.write(server=merged(root, ssh=merged(root["ssh"], user="admin")))
+    try:
+        assert "/home/admin/.ssh/authorized_keys" in stack.run("observer-key", f"{other}.pub").text
+        before = state_of(stack)
+        code, text = observed(stack, other, "preview", "--refresh", "--expect-no-changes")
+        assert code == 0, text
+        assert ssh(stack, other, "-l", "admin", "192.0.2.10", "sudo touch /root/x").returncode != 0
+        assert state_of(stack) == before
+    finally:
+        stack.write(server=root)
+
+
 def test_the_copy_on_the_server_is_that_of_the_last_up(stack: Stack, key: Path) -> None:
     stack.server("sh", "-c", "echo '# old' >> /var/lib/sixstead/observer/observe.py")
     stack.config["networks"]["main"]["ra"] = {"lifetime": 1700}
@@ -192,3 +215,4 @@ def test_destroy_takes_the_key_off(stack: Stack, key: Path) -> None:
     left = stack.server("cat", "/root/.ssh/authorized_keys").splitlines()
     assert left == [line for line in before.splitlines() if "sixstead-observer" not in line]
     assert stack.server("ls", "/var/lib/sixstead", check=False) == ""
+    assert stack.server("grep", "-rl", "sixstead-observer", "/root", "/home", check=False) == ""
