@@ -18,6 +18,7 @@ from pathlib import Path
 from cli.comment import LIMIT, code, fenced, marker
 from cli.touched import Touched, touched
 from engine.errors import EngineError
+from providers.host.sessions import OBSERVER_KEY
 
 ABOUT = "review"
 """What the marker of a review's comment says."""
@@ -74,6 +75,10 @@ def review(found: Touched, args: argparse.Namespace, root: Path) -> tuple[str, b
         return "\n".join([*head, "No stack is touched.", ""]), False
     if args.without_secrets:
         head += ["From a fork: no server is asked, and no state or secret is read.", ""]
+    elif args.refresh and not os.environ.get(OBSERVER_KEY):
+        # Else the key of the stack's own config would be used, which may do everything.
+        args.refresh = False
+        head += [f"{OBSERVER_KEY} is not set, so no server is asked.", ""]
     shown = sorted(found.stacks)[:MOST]
     limit = (LIMIT - len("\n".join(head)) - 4000) // len(shown)
     sections, failed = [], False

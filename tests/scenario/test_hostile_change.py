@@ -83,7 +83,7 @@ class World:
         document["config"].update({f"sixstead:{name}": value for name, value in sections.items()})
         return {self.stack_file: yaml.safe_dump(document, sort_keys=False)}
 
-    def run(self, kind: str, commit: str, fork: bool = False) -> tuple[str, Runner]:
+    def run(self, kind: str, commit: str, fork: bool = False, key: str | None = None) -> tuple[str, Runner]:
         """Let a forge's workflow run; the comment that is there afterwards."""
         with forge_server(kind) as forge:
             offer(forge, commit, fork)
@@ -94,7 +94,10 @@ class World:
                 self.origin,
                 place,
                 {**forge.variables(), "GITHUB_SERVER_URL": f"file://{self.folder}", **self.stack_variables()},
-                {"PULUMI_CONFIG_PASSPHRASE": PASSPHRASE, "SIXSTEAD_OBSERVER_KEY": self.key.read_text()},
+                {
+                    "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+                    "SIXSTEAD_OBSERVER_KEY": self.key.read_text() if key is None else key,
+                },
                 {
                     "PULUMI_BACKEND_URL": f"file://{self.stack.folder}/state",
                     "REPOSITORY": "owner/servers",
@@ -266,6 +269,12 @@ def test_a_fork_gets_neither_host_nor_secrets(world: World, kind: str) -> None:
     assert "No drift" not in comment
     if kind == "github":
         assert runner.given == []
+
+
+def test_without_an_observers_key_no_server_is_asked(world: World) -> None:
+    comment, _ = world.run("gitlab", world.propose(world.proposal(keys={})), key="")
+    assert "SIXSTEAD_OBSERVER_KEY is not set, so no server is asked." in comment
+    assert "The server was not asked: drift is not shown." in comment
 
 
 def test_a_new_stack_is_previewed_without_secrets_and_leaves_nothing_behind(world: World) -> None:
