@@ -15,7 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cli.comment import LIMIT, code, fenced, marker
+from cli.comment import LIMIT, marker
+from cli.markdown import code, fenced
 from cli.touched import Touched, touched
 from engine.errors import EngineError
 from providers.host.sessions import OBSERVER_KEY
