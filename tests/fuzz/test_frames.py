@@ -16,7 +16,8 @@ import paramiko
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.host.agent.main import Agent, read_frame
+from providers.host.agent.frames import read_frame
+from providers.host.agent.main import Agent
 from providers.host.agent.requests import OPTIONAL, REQUIRED, arguments_of
 from providers.host.agent.system import HostError
 from providers.host.connection import Target

@@ -179,7 +179,8 @@ FORMS = {
         r"[^$`&|;<>%\\]*",
     ],
     r"/etc/systemd/network/.*": [
-        r"# Written by Sixstead[^\n]*", "", r"\[(Match|Network|Link|NetDev|Address|Route)\]", f"Name={INTERFACE}",
+        r"# Written by Sixstead[^\n]*", "", r"\[(Match|Network|Link|NetDev|Address|Route)\]", 
+        f"Name={INTERFACE}( {INTERFACE})*", "Unmanaged=yes", "RequiredForOnline=no",
         "(Kind|DHCP|LinkLocalAddressing|IPv6LinkLocalAddressGenerationMode|IPv6AcceptRA|KeepConfiguration|Scope"
         "|ConfigureWithoutCarrier|GatewayOnLink|DuplicateAddressDetection|IPv6ProxyNDP)=[a-z0-9]+",
         f"(Address|Gateway|Destination|IPv6ProxyNDPAddress)=({V4}|{V6})", "MTUBytes=[0-9]+", f"MACAddress={MAC}",

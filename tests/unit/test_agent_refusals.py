@@ -15,8 +15,9 @@ from providers.host import errors
 from providers.host.agent import ip_output, nft, packages, units
 from providers.host.agent.backend import uplinks
 from providers.host.agent.domain_xml import canonical, read
+from providers.host.agent.frames import read_frame
 from providers.host.agent.images import length_of
-from providers.host.agent.main import Agent, read_frame
+from providers.host.agent.main import Agent
 from providers.host.agent.probes import is_reply
 from providers.host.agent.qcow2 import parse_header
 from providers.host.agent.requests import arguments_of
