@@ -1,11 +1,12 @@
 PYTEST = .venv/bin/python -m pytest
 JOBS ?= 2
 
-.PHONY: help setup demo check test faults bench clean
+.PHONY: help setup demo check test test-all faults bench clean
 
 help:
 	@echo "make demo    a simulated rented server becomes a host of IPv6-only guests (root or sudo, Debian 12)"
 	@echo "make test    everything, with labs and guests"
+	@echo "make test-all  more of it: every backend with every kind of hoster, 200 random walks, ten times the fuzz cases"
 	@echo "make check   lint, types, pure tests"
 	@echo "make faults  what goes wrong in a network change, how soon it is noticed, how long the server is away"
 	@echo "make bench   what an up and a refresh cost: connections and exchanges"
@@ -25,8 +26,12 @@ check: setup
 	$(PYTEST) -q -n $(JOBS) tests/unit
 
 test: check
+	$(PYTEST) -q -n $(JOBS) tests/fuzz
 	@./setup --lab
 	$(PYTEST) -n $(JOBS) --dist loadfile tests/engine tests/host tests/scenario
+
+test-all: export TEST_ALL = yes
+test-all: test
 
 faults:
 	@./setup --lab
@@ -38,4 +43,4 @@ bench:
 
 clean:
 	-./sixstead lab down --purge
-	rm -rf .venv .pulumi
+	rm -rf .venv .pulumi .hypothesis

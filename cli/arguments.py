@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from cli.comment import LIMIT
+
 
 def parser() -> argparse.ArgumentParser:
     """One parser for all verbs; `args.verb` and `args.subverb` name what was asked for."""
@@ -43,6 +45,15 @@ def parser() -> argparse.ArgumentParser:
     ):
         verb = verbs.add_parser(name, parents=[parent], help=what, description=what)
         verb.add_argument("-r", "--refresh", help="first read what is there", **refresh)  # type: ignore[arg-type]
+        if name == "preview":
+            verb.add_argument("--markdown", action="store_true", help="print a comment for a pull request")
+            what = (
+                "a stack file that somebody proposes: connection, credentials and secrets stay those of the stack's own"
+            )
+            verb.add_argument("--proposed", metavar="FILE", help=what)
+            verb.add_argument("--limit", type=int, default=LIMIT, help=argparse.SUPPRESS)
+            what = "with --proposed: without state, credentials and server"
+            verb.add_argument("--offline", action="store_true", help=what)
         if name == "destroy":
             verb.add_argument("--preview-only", action="store_true", help="only show it")
             verb.add_argument("--remove", action="store_true", help="remove the stack afterwards")
@@ -70,9 +81,30 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("restore", parents=[common], help=what, description=what)
     verb.add_argument("--root", metavar="DIR", help="in the rescue system itself: where the server's root is mounted")
     verb.add_argument("--before", action="store_true", help="with --root: put back the network from before Sixstead")
+    what = "let a public key observe the stack's server, and nothing else"
+    verb = verbs.add_parser("observer-key", parents=[common], help=what, description=what)
+    verb.add_argument("file", nargs="?", help="the file of the public key, id_ed25519.pub")
+    verb.add_argument("--remove", action="store_true", help="no key may observe any more")
+    _review_verbs(verbs)
     _stack_verbs(verbs.add_parser("stack", help="stacks: init, ls, rm, export, import"), common)
     _config_verbs(verbs.add_parser("config", help="a stack's config: set, get, rm", parents=[common]), common)
     return top
+
+
+def _review_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    since = argparse.ArgumentParser(add_help=False)
+    since.add_argument("--since", required=True, metavar="REV", help="the base: where the change is to be merged")
+    since.add_argument("--head", default="HEAD", metavar="REV", help="the change (default HEAD)")
+    since.add_argument("-C", "--cwd", metavar="DIR", help="run as if started in DIR")
+    since.add_argument("--engine", choices=("embedded", "pulumi"), help=argparse.SUPPRESS)
+    since.set_defaults(stack=None, config_file=None)
+    what = "which stacks a change touches, one a line; code touches all of them"
+    verb = verbs.add_parser("changed", parents=[since], help=what, description=what)
+    verb.add_argument("-j", "--json", action="store_true", help="stacks, and the files of code that are changed")
+    what = "one comment on what a change of stack files does; its code is never run"
+    verb = verbs.add_parser("review", parents=[since], help=what, description=what)
+    verb.add_argument("-r", "--refresh", action="store_true", help="ask the servers, too")
+    verb.add_argument("--without-secrets", action="store_true", help="a stranger's: no state, credentials, server")
 
 
 def _stack_verbs(top: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.errors import EngineError
 
-KEYS = frozenset({"sshKey", "sshKeyPassphrase", "sudoPassword", "token", "robotUser", "robotPassword"})
+KEYS = frozenset({"sshKey", "sshKeyPassphrase", "sudoPassword", "token", "robotUser", "robotPassword", "tsigKey"})
 
 
 def refuse_plain(key: str, secret: bool) -> None:

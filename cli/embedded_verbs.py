@@ -131,10 +131,11 @@ def _export(args: argparse.Namespace, root: Path) -> int:
 
 def _import(args: argparse.Namespace, root: Path) -> int:
     stack = Stack.open(root, stack_name(args, root), args.config_file)
-    text = Path(args.file).read_text() if args.file else sys.stdin.read()
     try:
-        raw = json.loads(text)
-    except ValueError as err:
+        raw = json.loads(Path(args.file).read_text(encoding="utf-8") if args.file else sys.stdin.read())
+    except OSError as err:
+        raise EngineError(f"stack import: cannot read {args.file}: {err.strerror}") from err
+    except (ValueError, RecursionError) as err:
         raise EngineError(f"stack import: not JSON: {err}") from err
     if not isinstance(raw, dict) or "deployment" not in raw:
         raise EngineError("stack import: no deployment in it; it takes what `stack export` prints")

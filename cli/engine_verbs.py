@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from cli.arguments import parser
@@ -33,18 +35,34 @@ def project_root(start: Path) -> Path:
 def main(argv: list[str]) -> int:
     """Run a verb. 0 when it is done, else `engine.errors.EngineError.status`."""
     args = parser().parse_args(argv)
+    args.notes = []
+    with tempfile.TemporaryDirectory(prefix="sixstead-") as directory:
+        return _run(args, Path(directory))
+
+
+def _run(args: argparse.Namespace, directory: Path) -> int:
+    """The verb's exit status; `directory` is for what must not stay."""
+    root = project_root(Path(args.cwd or ".").resolve())
     try:
         engine = choose(args.engine)
-        root = project_root(Path(args.cwd or ".").resolve())
         args.config_file = str(Path(args.config_file).absolute()) if args.config_file else None
-        if args.verb in ("firewall", "doctor", "trust", "restore"):
-            from cli import doctor, firewall, restore, trust
+        if getattr(args, "proposed", None):
+            from cli import proposed
+
+            proposed.use(args, root, directory)
+        if args.verb in ("firewall", "doctor", "trust", "restore", "observer-key"):
+            from cli import doctor, firewall, observer_key, restore, trust
             from cli.embedded_verbs import stack_name
 
             if args.verb == "restore":
                 return restore.run(args, root, lambda: stack_name(args, root))
-            look = {"firewall": firewall.run, "doctor": doctor.run, "trust": trust.run}[args.verb]
-            return look(args, root, stack_name(args, root))
+            look = {"firewall": firewall, "doctor": doctor, "trust": trust, "observer-key": observer_key}[args.verb]
+            status: int = look.run(args, root, stack_name(args, root))
+            return status
+        if args.verb in ("changed", "review"):
+            from cli import review
+
+            return review.run(args, root)
         if engine == "pulumi":
             from cli import pulumi_verbs
 
@@ -53,5 +71,12 @@ def main(argv: list[str]) -> int:
 
         return embedded_verbs.run(args, root)
     except EngineError as err:
+        if getattr(args, "markdown", False):
+            from cli import preview_comment
+            from cli.changes import Preview
+
+            stack = str(args.stack or "?")
+            failed = Preview(errors=[str(err)])
+            print(preview_comment.text_of(args, root, stack, failed, refreshed=False), end="")
         print(f"error: {err}", file=sys.stderr)
         return err.status

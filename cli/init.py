@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import paramiko
+from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
 from cli.init_find import Refused, find
 from cli.init_stack import Login, stack_text
@@ -173,15 +174,28 @@ def confirm(key: paramiko.PKey, where: Target, arguments: argparse.Namespace) ->
         raise Stopped("not confirmed: nothing was sent to this server")
 
 
-def known_hosts_key(where: Target, kind: str) -> paramiko.PKey | None:
-    """The key that the user's known_hosts holds for a server."""
-    path = Path("~/.ssh/known_hosts").expanduser()
+def known_hosts_key(where: Target, kind: str, path: Path | None = None) -> paramiko.PKey | None:
+    """The key that the user's known_hosts holds for a server; a line that makes no sense hides no other."""
+    path = path or Path(os.path.expanduser("~/.ssh/known_hosts"))
     name = where.host if where.port == 22 else f"[{where.host}]:{where.port}"
     try:
-        found = paramiko.HostKeys(str(path)).lookup(name)
-    except (OSError, paramiko.SSHException):
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
         return None
-    return found.get(kind) if found else None
+    for line in lines:
+        known = paramiko.HostKeys()
+        try:
+            entry = HostKeyEntry.from_line(line.strip())
+            if entry is None:
+                continue
+            for hostname in entry.hostnames:
+                known.add(hostname, entry.key.get_name(), entry.key)
+            found = known.lookup(name)
+        except (paramiko.SSHException, InvalidHostKey, ValueError, LookupError, TypeError, AttributeError):
+            continue
+        if found and kind in found:
+            return found[kind]
+    return None
 
 
 def ask(transport: paramiko.Transport, where: Target) -> Any:
@@ -200,7 +214,7 @@ def ask(transport: paramiko.Transport, where: Target) -> Any:
         ) from None
     try:
         return json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         last = words.splitlines()[-1] if words else "no answer"
         raise ServerError(
             str(where), f"its python3 could not describe the server: {last}", "install the package python3 there"

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from cli.init_shape import unreadable
 from settings import SYSTEMS
 
 Probe = Mapping[str, Any]
@@ -55,6 +56,10 @@ class FoundPrefix:
 
 def find(name: str, probe: Probe) -> Finding:
     """What a stack needs to know of a server. Raises Refused with every reason at once."""
+    if strange := unreadable(probe):
+        raise Refused(
+            [f"what the server says of itself makes no sense: {', '.join(strange)}; run `ip address` there and see"]
+        )
     reasons: list[str] = []
     system = f"{probe['os'].get('ID', '')}-{probe['os'].get('VERSION_ID', '')}"
     if system not in SYSTEMS:
@@ -67,7 +72,9 @@ def find(name: str, probe: Probe) -> Finding:
     uplink = uplink_of(probe, reasons)
     if uplink is None:
         raise Refused(reasons)
-    link = next(link for link in probe["links"] if link["ifname"] == uplink)
+    link = next((link for link in probe["links"] if link["ifname"] == uplink and link.get("address")), None)
+    if link is None:
+        raise Refused([*reasons, f"the default route leaves through {uplink}, which is no network card of the server"])
     if link.get("link_type") != "ether" or link.get("linkinfo", {}).get("info_kind") in ("bond", "bridge", "vlan"):
         what = link.get("linkinfo", {}).get("info_kind") or link.get("link_type")
         reasons.append(f"{uplink} is a {what}; the uplink must be a plain Ethernet interface")
@@ -127,17 +134,16 @@ def netplan_reasons(probe: Probe, uplink: str) -> list[str]:
     reasons = []
     for path, text in probe["netplan"].items():
         try:
-            network = (yaml.safe_load(text or "") or {}).get("network", {})
-            kinds = {kind: devices for kind, devices in network.items() if isinstance(devices, dict)}
-        except (yaml.YAMLError, AttributeError):
-            kinds = None
-        if text is None or kinds is None:
-            reasons.append(f"{path} can't be read{'' if text else ': log in as root'}")
+            network = (yaml.safe_load(text or "") or {}).get("network") or {}
+            devices = [pair for kind in network.values() if isinstance(kind, dict) for pair in kind.items()]
+            others = [shown(name) for name, _ in devices if name != uplink]
+            renamed = [shown(name) for name, device in devices if "set-name" in (device or {})]
+        except (yaml.YAMLError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+            reasons.append(f"{path} can't be read: it is not netplan's YAML")
             continue
-        others = [name for devices in kinds.values() for name in devices if name != uplink]
-        renamed = [
-            name for devices in kinds.values() for name, device in devices.items() if "set-name" in (device or {})
-        ]
+        if text is None:
+            reasons.append(f"{path} can't be read: log in as root")
+            continue
         if others:
             reasons.append(
                 f"{path} also configures {', '.join(others)}: sixstead would remove it; only {uplink} can be there"
@@ -151,6 +157,12 @@ def netplan_reasons(probe: Probe, uplink: str) -> list[str]:
         if not path.startswith("/etc/netplan/"):
             reasons.append(f"{path} would stay beside what sixstead writes: remove it")
     return reasons
+
+
+def shown(name: object) -> str:
+    """A device's name as a reason may say it."""
+    text = str(name)
+    return text if text.isprintable() else repr(text)
 
 
 def networkd_reasons(probe: Probe, uplink: str) -> list[str]:

@@ -88,10 +88,14 @@ EXAMPLE = """\
 
 def scalar(value: str) -> str:
     """A text as YAML that reads back as the same text."""
-    plain = (
-        re.fullmatch(r"[A-Za-z~/.][A-Za-z0-9~/._ +=@-]*|[0-9]+(\.[0-9]+){3}", value) and yaml.safe_load(value) == value
-    )
-    return value if plain else json.dumps(value)
+    try:
+        plain = (
+            re.fullmatch(r"[A-Za-z~/.][A-Za-z0-9~/._ +=@-]*|[0-9]+(\.[0-9]+){3}", value)
+            and yaml.safe_load(value) == value
+        )
+    except yaml.YAMLError:  # `...` ends a document
+        plain = False
+    return value if plain else json.dumps(value, ensure_ascii=False)
 
 
 def check(text: str, name: str) -> Settings:

@@ -8,6 +8,7 @@ import os
 import sys
 from dataclasses import replace
 
+from cli import changes, preview_comment
 from cli.arguments import interactive
 from engine import lock, report
 from engine.checkpoint import Checkpoint
@@ -91,9 +92,13 @@ async def _once(args: argparse.Namespace, stack: Stack, options: Options, verb: 
         options.preview,
         show,
         LogFile(stack.project.root / ".pulumi" / "logs", stack.name),
-        io.StringIO() if silent else sys.stdout,
+        io.StringIO() if silent or getattr(args, "markdown", False) else sys.stdout,
     )
     outcome = await operate(stack, options, display)
+    if getattr(args, "markdown", False):
+        preview = changes.from_steps(display.steps, display.messages)
+        print(preview_comment.text_of(args, stack.project.root, stack.name, preview, refreshed=options.refresh), end="")
+        return outcome, display
     if silent and outcome.failed:
         display.out = sys.stdout
     display.finish(outcome.old_outputs, outcome.outputs, outcome.failed)
@@ -105,8 +110,8 @@ def _status(args: argparse.Namespace, outcome: Outcome, display: Display) -> int
         return GivenUp.status
     if outcome.failed:
         return EngineError.status
-    changes = report.changes(display.steps)
-    if args.expect_no_changes and changes:
+    number = report.changes(display.steps)
+    if args.expect_no_changes and number:
         what = "were proposed" if display.preview else "occurred"
-        raise ChangesUnexpected(f"no changes were expected but {changes} {what}")
+        raise ChangesUnexpected(f"no changes were expected but {number} {what}")
     return 0

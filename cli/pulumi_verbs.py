@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from cli import changes, preview_comment
 from cli.arguments import interactive
 from cli.credentials import refuse_plain
 from cli.pulumi_output import readable
@@ -132,7 +133,7 @@ class _Pulumi:
                 "--yes or --skip-preview must be passed in to proceed when running in non-interactive mode"
             )
         if only or not args.skip_preview:
-            status = self._preview(expect=only, quiet=args.json and not only)
+            status = self._preview(expect=only, quiet=(args.json and not only) or getattr(args, "markdown", False))
             if only or status != 0:
                 return status
             if not args.yes:
@@ -159,8 +160,12 @@ class _Pulumi:
         there = project.config_file(self.stack, self.args.config_file).exists()
         if there and not backend.exists(project.name, self.stack):
             saved, self.args.config_file = self.args.config_file, None
+            own = project.config_file(self.stack, None)
+            had = own.exists()
             status = self.run(["stack", "init", self.stack], with_stack=False, quiet=True)
             self.args.config_file = saved
+            if not had:
+                own.unlink(missing_ok=True)  # pulumi writes one although the config is elsewhere
             if status != 0:
                 raise EngineError(f"pulumi could not make the stack {self.stack}")
 
@@ -189,6 +194,13 @@ class _Pulumi:
             self.env["PULUMI_DEBUG_COMMANDS"] = "true"
             status = self.run([*argv, f"--event-log={events}"], quiet=quiet)
             self.env.pop("PULUMI_DEBUG_COMMANDS")
+            if getattr(self.args, "markdown", False):
+                preview, refreshed = changes.from_events(events), bool(self.args.refresh)
+                if status != 0 and not preview.errors:
+                    preview.errors.append(f"pulumi ended with status {status}; its log has the reason")
+                text = preview_comment.text_of(self.args, self.root, self.stack, preview, refreshed=refreshed)
+                print(text, end="", flush=True)
+                return status
             for line in dict.fromkeys(warnings(events)):
                 print(line, file=sys.stderr if self.args.json else sys.stdout, flush=True)
         return status

@@ -69,10 +69,12 @@ class Backend:
         """The checkpoint's file as JSON. Raises EngineError when there is no such stack or the file is damaged."""
         path = self.checkpoint_path(project, stack)
         try:
-            raw = json.loads(path.read_text())
+            raw = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise StackNotFound(f"no stack named '{stack}' found; make it with `stack init {stack}`") from None
-        except ValueError as err:
+        except OSError as err:
+            raise EngineError(f"cannot read {path}: {err.strerror}") from err
+        except (ValueError, RecursionError) as err:
             raise EngineError(f"{path} is damaged ({err}); Pulumi's last copy is {path}.bak, if there is one") from err
         if not isinstance(raw, dict):
             raise EngineError(f"{path} is no checkpoint")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine import urn as urns
-from engine.errors import EngineError, Unsupported
+from engine.errors import Damaged, Unsupported
 from engine.secrets import Crypter, Passphrase
 from engine.state import Codec, State, from_json, now, to_json, to_text
 
@@ -39,54 +39,73 @@ class Checkpoint:
 def deployment_of(raw: dict[str, Any]) -> dict[str, Any]:
     """The deployment within a checkpoint's file, {} for a stack that was never deployed.
 
-    Raises Unsupported, by name, for versions and features that this engine does not know.
+    Raises Unsupported, by name, for versions and features that this engine does not know, and Damaged.
     """
     version = raw.get("version", 0)
-    if raw.get("features"):
-        raise Unsupported(f"checkpoint feature {', '.join(raw['features'])}")
+    if features := _list(raw, "features"):
+        raise Unsupported(f"checkpoint feature {', '.join(map(str, features))}")
     if version not in (0, 3):
-        raise Unsupported(f"checkpoint version {version}")
-    return (raw.get("checkpoint") or {}).get("latest") or {}
+        raise Unsupported(f"checkpoint version {version!r}"[:80])
+    return _map(_map(raw, "checkpoint"), "latest")
+
+
+def _map(raw: dict[str, Any], name: str) -> dict[str, Any]:
+    """The map of that name, {} where there is none. Raises Damaged where it is something else."""
+    value = raw.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise Damaged(f"{name} is no map")
+    return value or {}
+
+
+def _list(raw: dict[str, Any], name: str) -> list[Any]:
+    """The list of that name, as `_map`."""
+    value = raw.get(name)
+    if value is not None and not isinstance(value, list):
+        raise Damaged(f"{name} is no list")
+    return value or []
 
 
 def codec_of(deployment: dict[str, Any], passphrase: Passphrase, default: Crypter) -> Codec:
     """What decrypts a deployment's secrets: the stack config's own crypter where the salt is the same."""
-    provider = deployment.get("secrets_providers")
+    provider = _map(deployment, "secrets_providers")
     if not provider:
         return default
     if provider.get("type") != "passphrase":
-        raise Unsupported(f"secrets provider {provider.get('type')!r}")
-    salt = provider["state"]["salt"]
+        raise Unsupported(f"secrets provider {provider.get('type')!r}"[:80])
+    salt = _map(provider, "state").get("salt")
+    if not isinstance(salt, str):
+        raise Damaged("secrets_providers has no salt")
     return default if salt == default.salt else Crypter(salt, passphrase)
 
 
 def load(deployment: dict[str, Any], codec: Codec) -> Checkpoint:
-    """Resources and pending operations. Raises EngineError when they don't fit together."""
+    """Resources and pending operations. Raises EngineError for what is none, and when they don't fit together."""
     for key in deployment:
         if key in _REFUSED and deployment[key]:
             raise Unsupported(f"checkpoint feature {_REFUSED[key]}")
         if key not in _DEPLOYMENT_KEYS | _REFUSED.keys():
             raise Unsupported(f"checkpoint feature {key!r}")
     checkpoint = Checkpoint(
-        resources=[from_json(r, codec) for r in deployment.get("resources") or []],
-        pending=[
-            Operation(from_json(o["resource"], codec), o["type"]) for o in deployment.get("pending_operations") or []
-        ],
+        resources=[from_json(r, codec) for r in _list(deployment, "resources")],
+        pending=[_operation(o, codec) for o in _list(deployment, "pending_operations")],
     )
     verify(checkpoint.resources)
     return checkpoint
 
 
+def _operation(raw: Any, codec: Codec) -> Operation:
+    if not isinstance(raw, dict) or not isinstance(raw.get("type"), str):
+        raise Damaged("a pending operation is none")
+    return Operation(from_json(raw.get("resource"), codec), raw["type"])
+
+
 def verify(resources: Iterable[State]) -> None:
-    """Raise EngineError unless each resource follows its parent, its provider and its dependencies."""
+    """Raise Damaged unless each resource follows its parent, its provider and its dependencies."""
     seen: set[str] = set()
     for state in resources:
         for needed in (*state.all_dependencies(), *([state.parent] if state.parent else [])):
             if needed not in seen:
-                raise EngineError(
-                    f"the checkpoint is damaged: {state.urn} comes before {needed}, which it needs; "
-                    "take an earlier one from .pulumi/backups, or repair it with `pulumi state repair`"
-                )
+                raise Damaged(f"{state.urn} comes before {needed}, which it needs")
         seen.add(state.urn)
 
 

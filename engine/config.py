@@ -96,16 +96,14 @@ class StackConfig:
 
     def __init__(self, path: Path, stack: str, project: str) -> None:
         self.path = path
-        raw = yamlfile.read(path) or {}
-        if not isinstance(raw, dict):
-            raise EngineError(f"{path}: not a mapping")
+        raw, config = yamlfile.stack(yamlfile.read(path), str(path))
         for key in ("secretsprovider", "encryptedkey", "environment"):
             if raw.get(key) and raw[key] != "passphrase":
                 raise Unsupported(f"{key!r} in {path.name}")
         self.raw: dict[str, Any] = {}
-        for key, value in (raw.get("config") or {}).items():
-            self.raw[key if ":" in str(key) else f"{project}:{key}"] = value
-        self.salt: str = raw.get("encryptionsalt") or ""
+        for key, value in config.items():
+            self.raw[str(key) if ":" in str(key) else f"{project}:{key}"] = value
+        self.salt = str(raw.get("encryptionsalt") or "")
         self.passphrase = Passphrase(stack)
         self.crypter = Crypter(self.salt, self.passphrase)
 

@@ -8,6 +8,7 @@ unless `in_place` forbids it.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,6 +30,8 @@ def keys_of(key: str, project: str, path: bool) -> Keys:
             raise EngineError(str(err)) from err
     else:
         parts = [key]
+    if not parts:
+        raise EngineError("a key is missing: config set KEY VALUE")
     head = str(parts[0])
     return [head if ":" in head else f"{project}:{head}", *parts[1:]]
 
@@ -37,9 +40,8 @@ def typed(text: str) -> Any:
     """A value given with --path, as Pulumi types it: true, false and whole numbers, all else as text."""
     if text in ("true", "false"):
         return text == "true"
-    if text.lstrip("-").isdigit() and (text == "0" or not text.lstrip("-").startswith("0")):
-        return int(text)
-    return text
+    number = int(text) if re.fullmatch(r"0|-?[1-9][0-9]{0,18}", text) else None
+    return text if number is None or not -(2**63) <= number < 2**63 else number
 
 
 def change(path: Path, keys: Keys, value: Any, *, remove: bool = False, in_place: bool = False) -> None:
@@ -47,25 +49,28 @@ def change(path: Path, keys: Keys, value: Any, *, remove: bool = False, in_place
 
     Raises EngineError where the path leads nowhere, or with `in_place` where more than this value would be written anew.
     """
-    text = path.read_bytes().decode() if path.exists() else ""  # line ends as they are
-    raw = yamlfile.parse(text, str(path)) or {}
-    config = raw.get("config") or {}
+    text = yamlfile.text_of(path)
+    _, config = yamlfile.stack(yamlfile.parse(text, str(path)), str(path))
     if remove and not _has(config, keys):
         raise EngineError(f"{_name(keys)} is not set in {path.name}")
     wanted = _changed(config, keys, value, remove)
     edited = _edit(text, keys, value, remove)
-    if not in_place and (edited is None or _config(edited, path) != wanted):
+    if not in_place and (edited is None or _config_in(edited) != wanted):
         top: Keys = [keys[0]]
         gone = keys[0] not in wanted
         edited = _edit(text, top, wanted.get(keys[0]), gone)
-    if edited is None or _config(edited, path) != wanted:
+    if edited is None or _config_in(edited) != wanted:
         raise EngineError(f"{path}: cannot change {_name(keys)} without rewriting the file; edit it by hand")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_durably(path, edited, SHARED)
 
 
-def _config(text: str, path: Path) -> Any:
-    return (yamlfile.parse(text, str(path)) or {}).get("config") or {}
+def _config_in(text: str) -> dict[Any, Any] | None:
+    """The config in an edited text; None where the edit spoilt it."""
+    try:
+        return yamlfile.stack(yamlfile.parse(text, ""), "")[1]
+    except EngineError:
+        return None
 
 
 def get(config: Any, keys: Keys) -> Any:

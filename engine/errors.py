@@ -34,6 +34,16 @@ class Unsupported(EngineError):
         super().__init__(f"{feature}: not supported by the embedded engine; use pulumi for this stack")
 
 
+class Damaged(EngineError):
+    """A checkpoint that no engine can have written."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"the checkpoint is damaged: {what}; "
+            "take an earlier one from .pulumi/backups, or repair it with `pulumi state repair`"
+        )
+
+
 class Bail(Exception):
     """The run has failed and everything about it has been reported already."""
 

@@ -42,7 +42,10 @@ def _open(cipher: AESGCM, text: str) -> str:
     nonce, _, sealed = rest.partition(":")
     if version != "v1" or not sealed:
         raise EngineError("a secret is not in the form v1:NONCE:TEXT; its file is damaged, or made by something newer")
-    return cipher.decrypt(base64.b64decode(nonce), base64.b64decode(sealed), None).decode()
+    try:
+        return cipher.decrypt(base64.b64decode(nonce), base64.b64decode(sealed), None).decode()
+    except ValueError as err:
+        raise EngineError(f"a secret is damaged ({err}); set it anew, or take its file from a backup") from err
 
 
 def new_salt(passphrase: str) -> str:
@@ -106,7 +109,10 @@ class Crypter:
             salt, _, proof = rest.partition(":")
             if version != "v1" or not proof:
                 raise EngineError("encryptionsalt is not in the form v1:SALT:v1:NONCE:TEXT")
-            cipher = _cipher(self._passphrase.get(), salt)
+            try:
+                cipher = _cipher(self._passphrase.get(), salt)
+            except ValueError as err:
+                raise EngineError(f"encryptionsalt is damaged ({err}); take its file from a backup") from err
             try:
                 _open(cipher, proof)
             except InvalidTag:

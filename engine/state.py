@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Protocol
 
 from engine import urn as urns
-from engine.errors import EngineError, Unsupported
+from engine.errors import Damaged, EngineError, Unsupported
 from engine.values import SECRET_SIG, SIG, UNKNOWN, Props, Secret, Unknown, Value, copy_props
 
 _UNKNOWN_TEXT: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
@@ -172,25 +172,71 @@ class _Plain:
         return ciphertext
 
 
-def _decode(value: Any, codec: Codec) -> Value:
+def _text(secret: dict[str, Any], name: str) -> str:
+    text = secret.get(name)
+    if not isinstance(text, str):
+        raise ValueError("a secret without its text")
+    return text
+
+
+_DEEPEST: Final = 100
+"""What is nested deeper could be read, perhaps, and then not be written again."""
+
+
+def _decode(value: Any, codec: Codec, left: int = _DEEPEST) -> Value:
+    if not left:
+        raise ValueError("it is nested too deep")
     if isinstance(value, list):
-        return [_decode(v, codec) for v in value]
+        return [_decode(v, codec, left - 1) for v in value]
     if not isinstance(value, dict):
         return UNKNOWN if value == _UNKNOWN_TEXT else value
     sig = value.get(SIG)
     if sig == SECRET_SIG:
         if "plaintext" in value:
-            return Secret(_decode(json.loads(value["plaintext"]), _Plain()))
-        ciphertext = value["ciphertext"]
+            return Secret(_decode(json.loads(_text(value, "plaintext")), _Plain(), left - 1))
+        ciphertext = _text(value, "ciphertext")
         text = codec.decrypt(ciphertext)
-        return Secret(_decode(json.loads(text), _Plain()), None if isinstance(codec, _Plain) else ciphertext)
+        return Secret(_decode(json.loads(text), _Plain(), left - 1), None if isinstance(codec, _Plain) else ciphertext)
     if isinstance(sig, str) and sig in _REFUSED_SIGS:
         raise Unsupported(_REFUSED_SIGS[sig])
-    return {k: _decode(v, codec) for k, v in value.items()}
+    return {k: _decode(v, codec, left - 1) for k, v in value.items()}
 
 
-def from_json(raw: dict[str, Any], codec: Codec) -> State:
-    """A resource of a checkpoint. Raises Unsupported, naming the feature, for fields this engine does not keep."""
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_FITS: Final[dict[str, Callable[[Any], bool]]] = {
+    "str": lambda value: isinstance(value, str),
+    "bool": lambda value: isinstance(value, bool),
+    "Props": lambda value: isinstance(value, dict),
+    "list[Any]": lambda value: isinstance(value, list) and bool(json.dumps(value)),  # RecursionError
+    "list[str]": _texts,
+    "dict[str, list[str]]": lambda value: isinstance(value, dict) and all(v is None or _texts(v) for v in value.values()),
+    "dict[str, float]": lambda value: isinstance(value, dict) and all(map(_number, value.values())),
+    "list[dict[str, str]]": lambda value: isinstance(value, list) and all(isinstance(v, dict) and json.dumps(v) for v in value),
+}  # fmt: skip
+_TYPES: Final = {f.name: str(f.type) for f in fields(State)}
+
+
+def from_json(raw: Any, codec: Codec) -> State:
+    """A resource of a checkpoint.
+
+    Raises Unsupported, naming the feature, for fields this engine does not keep, and Damaged for what no engine wrote.
+    """
+    if not isinstance(raw, dict):
+        raise Damaged("a resource is no map")
+    try:
+        return _from_json(raw, codec)
+    except (RecursionError, ValueError) as err:
+        raise Damaged(f"{raw.get('urn')!r:.200} can't be decoded ({err})") from err
+
+
+def _from_json(raw: dict[str, Any], codec: Codec) -> State:
     known = {key: name for name, key in _JSON_NAMES.items()}
     values: dict[str, Any] = {}
     for key, value in raw.items():
@@ -198,7 +244,16 @@ def from_json(raw: dict[str, Any], codec: Codec) -> State:
             raise Unsupported(f"{_REFUSED_FIELDS[key]} (of {raw.get('urn')})")
         if key not in known:
             raise EngineError(f"the checkpoint's field {key!r} (of {raw.get('urn')}) is newer than the embedded engine")
+        if value is None:
+            continue
+        if not _FITS[_TYPES[known[key]]](value):
+            raise Damaged(f"{key} (of {raw.get('urn')!r:.200}) is not of its type")
         values[known[key]] = value
+    if not urns.is_urn(values.get("urn", "")) or "type" not in values or "custom" not in values:
+        raise Damaged(f"{raw.get('urn')!r:.200} is no resource")
+    # Go writes null for an empty list
+    needs = values.get("property_dependencies", {})
+    values["property_dependencies"] = {key: needed or [] for key, needed in needs.items()}
     for name in ("inputs", "outputs"):
-        values[name] = {k: _decode(v, codec) for k, v in (values.get(name) or {}).items()}
-    return State(**{k: v for k, v in values.items() if v is not None})
+        values[name] = {k: _decode(v, codec) for k, v in values.get(name, {}).items()}
+    return State(**values)

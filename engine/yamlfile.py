@@ -15,9 +15,36 @@ from engine.errors import EngineError
 
 
 class Loader(yaml.SafeLoader):
-    """SafeLoader with the resolvers of Go's yaml.v3: true/false, null/~, decimal, 0x, 0o and 0b numbers, floats."""
+    """SafeLoader with the resolvers of Go's yaml.v3: true/false, null/~, decimal, 0x, 0o and 0b numbers, floats.
+
+    Like Go's, it takes no key twice in a map and nothing that holds itself. Tags that JSON has no word for are refused.
+    """
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+    yaml_constructors = {  # noqa: RUF012
+        None: yaml.SafeLoader.construct_undefined,
+        "tag:yaml.org,2002:map": yaml.SafeLoader.construct_yaml_map,
+        "tag:yaml.org,2002:seq": yaml.SafeLoader.construct_yaml_seq,
+        "tag:yaml.org,2002:str": yaml.SafeLoader.construct_yaml_str,
+        "tag:yaml.org,2002:null": yaml.SafeLoader.construct_yaml_null,
+        "tag:yaml.org,2002:bool": yaml.SafeLoader.construct_yaml_bool,
+    }
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.constructor.ConstructorError(
+                        "in a map", node.start_mark, f"found the key {key.value!r} twice", key.start_mark
+                    )
+                seen.add((key.tag, key.value))
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        # not put off until the whole is there: so a value that holds itself is noticed
+        return super().construct_object(node, deep=True)
 
 
 Loader.add_implicit_resolver(
@@ -43,10 +70,10 @@ Loader.add_implicit_resolver(
 
 def _integer(loader: Loader, node: yaml.ScalarNode) -> int:
     text = str(loader.construct_scalar(node)).replace("_", "").lower()
-    digits = text.lstrip("+-")
-    if re.fullmatch(r"0[0-7]+", digits):
-        return int(text, 8)
-    return int(text, 0)
+    value = int(text, 8 if re.fullmatch(r"0[0-7]+", text.lstrip("+-")) else 0)
+    if not -(2**63) <= value < 2**64:
+        raise ValueError("a number is larger than 64 bits hold")
+    return value
 
 
 def _float(loader: Loader, node: yaml.ScalarNode) -> float:
@@ -61,16 +88,38 @@ def parse(text: str, name: str) -> Any:
     """The document in `text`; `name` stands in the error. Raises EngineError with the line that is wrong."""
     try:
         return yaml.load(text, Loader=Loader)  # noqa: S506  (a SafeLoader)
-    except yaml.YAMLError as err:
+    except (yaml.YAMLError, ValueError) as err:
         raise EngineError(f"{name}: not valid YAML: {err}") from err
+    except KeyError as err:
+        raise EngineError(f"{name}: not valid YAML: {err} is no boolean") from err
+    except RecursionError as err:
+        raise EngineError(f"{name}: not valid YAML: it is nested too deep") from err
 
 
 def read(path: Path) -> Any:
     """The document in a file, None for a missing or empty one."""
+    return parse(text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """The text of a file with its line ends as they are, empty for a missing one."""
     try:
-        text = path.read_text()
+        return path.read_bytes().decode()
     except FileNotFoundError:
-        return None
+        return ""
     except OSError as err:
         raise EngineError(f"cannot read {path}: {err.strerror}") from err
-    return parse(text, str(path))
+    except UnicodeDecodeError as err:
+        raise EngineError(f"{path}: not a text in UTF-8") from err
+
+
+def stack(raw: Any, name: str) -> tuple[dict[str, Any], dict[Any, Any]]:
+    """A stack's document and the `config` in it. Raises EngineError where these are no maps."""
+    document = {} if raw is None else raw
+    if not isinstance(document, dict):
+        raise EngineError(f"{name}: not a mapping")
+    config = document.get("config")
+    config = {} if config is None else config
+    if not isinstance(config, dict):
+        raise EngineError(f"{name}: `config` is not a mapping")
+    return document, config

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lab import access, cloud_image, debian, guests, image, rehearsal, store, wiring
+from lab import access, cloud_image, debian, guests, image, primary, rehearsal, store, wiring
 from lab.errors import LabError
 from lab.hoster import Hoster
 from lab.server import Server
@@ -139,7 +139,8 @@ class Lab:
                 server_.cut_power()
                 self._cgroup.kill()
                 hoster.make()
-            self._services().write(self._repository(topology.suite))
+            bind = primary.unpacked(self.cache, topology.suite, self._say)
+            self._services().write(self._repository(topology.suite), bind, self.name)
             self._publish()
             self._services().start()
             access.write(self.state, self.name, self._names.operator, topology)
@@ -236,6 +237,7 @@ class Lab:
                 pool.submit(self._root, topology),
                 pool.submit(self._repository, topology.suite),
                 pool.submit(image.tiny, self.cache, self._say),
+                pool.submit(primary.unpacked, self.cache, topology.suite, self._say),
             ]
             for part in parts:
                 part.result()

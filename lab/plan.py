@@ -82,5 +82,10 @@ class Internet:
         return self._at("dns.example", 53)
 
     @property
+    def primary(self) -> Place:
+        """The primary server of zones that take updates."""
+        return self._at("ns1.example", 54)
+
+    @property
     def places(self) -> tuple[Place, ...]:
-        return (self.v4only, self.v6only, self.dual, self.repository, self.images, self.dns)
+        return (self.v4only, self.v6only, self.dual, self.repository, self.images, self.dns, self.primary)

@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--keep", action="store_true", help="leave the lab up, to look at")
     made.add_argument("--config-file", metavar="FILE", help="the stack's config, instead of stacks/Pulumi.STACK.yaml")
+    made.add_argument("--proposed", metavar="FILE", help="the changed config, instead of the stack's own file")
     made.add_argument("-C", "--cwd", metavar="DIR", help="run as if started in DIR")
     return made
 
@@ -61,7 +62,8 @@ def main(argv: list[str]) -> int:
     try:
         become_root(argv, "lab.rehearse")
         path = stack_file(options)
-        change = rehearsed(at_revision(path, options.since), read_stack(path)["config"], options.stack, options.guests)
+        after = read_stack(Path(options.cwd or ".").joinpath(options.proposed or path))["config"]
+        change = rehearsed(at_revision(path, options.since), after, options.stack, options.guests)
         report = Report(options.stack, revision(path, options.since), left_out=change.left_out)
         if change.before == change.after:
             report = replace(report, same=True)
@@ -177,7 +179,7 @@ def stack_file(options: argparse.Namespace) -> Path:
         raise LabError(f"{options.stack!r} is no stack's name")
     projects = [folder for folder in (here, *here.parents) if (folder / "Pulumi.yaml").exists()]
     path: Path = [*projects, PROJECT][0] / "stacks" / f"Pulumi.{options.stack}.yaml"
-    if not path.exists():
+    if not path.exists() and not options.proposed:
         raise LabError(f"there is no stack {options.stack!r}: {path} is missing")
     return path
 

@@ -26,6 +26,7 @@ _SECRETS = ("sshKey", "sshKeyPassphrase", "sudoPassword", "robotUser", "robotPas
 _SIZE = r"[0-9]{1,9}(\.[0-9]{1,6})? ?(MiB|GiB|TiB)"
 _HOSTNAME = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?"
 _LOGIN = "rehearsal-login"
+_LARGEST = 100_000
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,10 @@ def rehearsed(before: Config, after: Config, stack: str, limit: int = 4) -> Rehe
     """What can be rehearsed of a change, with `limit` guests: those that change first.
 
     Raises LabError for a config that can't be read without secrets, naming the key."""
-    configs = [_plain(config) for config in (before, after)]
+    try:
+        configs = [_plain(config) for config in (before, after)]
+    except RecursionError as error:
+        raise LabError("a config that holds itself can't be rehearsed") from error
     for config in configs:
         for name in _SECTIONS:
             _map(config, name)
@@ -221,11 +225,14 @@ def _resize(small: Any, guest: Any, before: Any) -> None:
         small["cmdline"] = "rehearsed=1"
 
 
-def _plain(value: Any) -> Any:
-    """A copy in which the keys of every map are texts."""
+def _plain(value: Any, left: Iterator[int] | None = None) -> Any:
+    """A copy in which the keys of every map are texts. YAML's aliases may make a short file endless: that is refused."""
+    left = iter(range(_LARGEST)) if left is None else left
+    if next(left, None) is None:
+        raise LabError(f"a config of more than {_LARGEST} values, its aliases written out, can't be rehearsed")
     if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list) else value
+        return {str(key): _plain(inner, left) for key, inner in value.items()}
+    return [_plain(inner, left) for inner in value] if isinstance(value, list) else value
 
 
 def _secrets(value: Any, path: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The services of the lab's internet: DNS, three web sites, the Debian repository, the place for guest images."""
+"""The services of the lab's internet: DNS, a primary server that takes updates, web sites, Debian's repository, images."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from lab import primary
 from lab.errors import LabError
 from lab.plan import Place
 from lab.system import Cgroup, in_netns, wait_for
@@ -25,7 +26,7 @@ class Services:
 
     @property
     def names(self) -> list[str]:
-        return [*self._web(), "dns"]
+        return [*self._web(), "primary", "dns"]
 
     def _web(self) -> Mapping[str, Place]:
         internet = self._topology.internet
@@ -41,8 +42,11 @@ class Services:
         """Where a web service's files are; a symbolic link for what lies in the cache."""
         return self._state / "www" / name
 
-    def write(self, repository: Path) -> None:
-        """Make every service's folder and config."""
+    def write(self, repository: Path, bind: Path, lab: str) -> None:
+        """Make every service's folder and config; `bind` is where the primary server's packages are unpacked."""
+        primary.write(self._state / "primary", lab, self._topology)
+        (self._state / "bind").unlink(missing_ok=True)
+        (self._state / "bind").symlink_to(bind)
         for name, place in self._web().items():
             folder = self.folder(name)
             if name == "repository":
@@ -88,13 +92,16 @@ class Services:
         enter = ["nsenter", f"--net=/run/netns/{self._namespace}"]
         if name == "dns":
             return [*enter, "dnsmasq", "--keep-in-foreground", f"--conf-file={self._state / 'dnsmasq.conf'}"]
+        if name == "primary":
+            return [*enter, *primary.command(self._state / "bind", self._state / "primary/named.conf")]
         addresses = [str(address) for address in self._web()[name].addresses]
         return [*enter, sys.executable, "-I", "-S", str(_WEB), str(self.folder(name)), *addresses]
 
     def _answers(self, name: str) -> bool:
-        places = self._web()
-        address = (self._topology.internet.dns if name == "dns" else places[name]).addresses[-1]
-        return in_netns(self._namespace, lambda: _connects(str(address), 53 if name == "dns" else 80))
+        internet = self._topology.internet
+        places = {**self._web(), "dns": internet.dns, "primary": internet.primary}
+        address = places[name].addresses[-1]
+        return in_netns(self._namespace, lambda: _connects(str(address), 53 if name in ("dns", "primary") else 80))
 
 
 def _connects(address: str, port: int) -> bool:
@@ -108,7 +115,8 @@ def _connects(address: str, port: int) -> bool:
 
 
 def dns_config(topology: Topology) -> str:
-    """dnsmasq as the internet's only DNS server: it answers for `example` and knows no one to ask for the rest."""
+    """dnsmasq as the internet's only DNS server: it answers for `example`, asks the primary server for its zones and knows no one
+    to ask for the rest."""
     internet = topology.internet
     listen = dict.fromkeys([*internet.dns.addresses, *topology.resolvers])
     lines = [
@@ -122,5 +130,6 @@ def dns_config(topology: Topology) -> str:
         "cache-size=0",
     ]
     lines += [f"listen-address={address}" for address in listen]
+    lines += [f"server=/{zone}/{internet.primary.ipv6}" for zone in primary.zones(topology)]
     lines += [f"host-record={place.name},{','.join(map(str, place.addresses))}" for place in internet.places]
     return "\n".join(lines) + "\n"

@@ -70,7 +70,7 @@ def entry(cache: Path, kind: str, key: str, make: Callable[[Path], None], say: S
 
 def purge(cache: Path) -> None:
     """Remove what this module makes in a cache, and the folder itself when nothing else is in it."""
-    for pattern in ("rootfs-*", "packages-*", "repository-*", "tiny-*", "cloud-*", "images-*"):
+    for pattern in ("rootfs-*", "primary-*", "packages-*", "repository-*", "tiny-*", "cloud-*", "images-*"):
         for place in cache.glob(pattern):
             shutil.rmtree(place)
     for pattern in (".making-*", "failed-*.log", ".lock-*"):

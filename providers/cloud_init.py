@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 
+import yaml
+
 from settings import Guest, eui64
 
 NO_USER_DATA = "#cloud-config\n{}\n"
@@ -24,9 +26,12 @@ def render_seed(guest: Guest) -> dict[str, str]:
 
 def meta_data(guest: Guest) -> str:
     """Name and keys. The instance-id follows from the name alone: on whatever server, it is the same instance."""
-    lines = [f"instance-id: sixstead-{guest.name}", f"local-hostname: {guest.name}"]
+    # YAML would take some names for something else than text: 123, null, no
+    name = guest.name if yaml.safe_load(guest.name) == guest.name else json.dumps(guest.name)
+    lines = [f"instance-id: sixstead-{guest.name}", f"local-hostname: {name}"]
     if guest.keys:
-        lines += ["public-keys:", *(f"  - {json.dumps(f'{key.text}')}" for key in guest.keys)]
+        # JSON's \ud83d\ude00 for one character beyond U+FFFF is two halves of none in YAML
+        lines += ["public-keys:", *(f"  - {json.dumps(key.text, ensure_ascii=False)}" for key in guest.keys)]
     return "\n".join([*lines, ""])
 
 

@@ -45,7 +45,7 @@ from settings.model import (
     tap_name,
 )
 from settings.networks import NETWORK, PREFIX, NetworkReader, read_prefix
-from settings.problems import Problem, SettingsError, suggestion
+from settings.problems import Problem, SettingsError, child_key, suggestion
 from settings.reader import Node, Table, attempt, list_of, table
 from settings.reverse_dns import read_reverse_dns
 from settings.server import SERVER, UPLINK, read_server, read_uplink
@@ -112,7 +112,7 @@ def parse(config: Mapping[str, Any], stack: str = "", read_file: Callable[[str],
     for name in config:
         if name not in SECTIONS and name not in CREDENTIALS:
             hint = suggestion(str(name), SECTIONS)
-            report.append(Problem(f"{NAMESPACE}{name}", f"there is no such key; {hint}"))
+            report.append(Problem(child_key(NAMESPACE, str(name)), f"there is no such key; {hint}"))
 
     def section(name: str, default: object = None) -> Node:
         raw = config.get(name)

@@ -12,6 +12,8 @@ from settings.problems import Problem
 from settings.reader import Table
 
 _TRANSLATOR = re.compile(r"nat64(-\d+)?")
+_PROXY_FILE = "ndp-proxy"
+"""A bridge has a file in interfaces.d named after it, and so have the NDP proxy entries (providers/backends/ifupdown.py)."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ def _bridges(draft: Draft) -> Iterator[Problem]:
             yield Problem(
                 f"{key}.bridge", f"{network.bridge} is a name of the translator's interface: take another one"
             )
+        elif network.bridge == _PROXY_FILE:
+            yield Problem(f"{key}.bridge", f"{network.bridge} names another file of Sixstead's: take another one")
         elif network.bridge in taken:
             yield Problem(
                 f"{key}.bridge", f"{network.bridge} is the interface of {taken[network.bridge]}: take another one"

@@ -22,6 +22,7 @@ from settings.model import (
 )
 from settings.networks import in_prefix
 from settings.ports import read_port_list, read_ports
+from settings.problems import choosable
 from settings.reader import Fields, Node, Table, Wrong, boolean, choice, integer, kind, list_of, text
 from settings.reverse_dns import read_ptr
 
@@ -78,7 +79,7 @@ class GuestReader:
     def _network(self, fields: Fields) -> Network:
         names = self.networks.good.keys() | self.networks.bad
         if fields.has("network") or (len(names) != 1 and not self.networks.broken):
-            what = f"one of {', '.join(sorted(names))}" if names else "there is no network in sixstead:networks"
+            what = f"one of {', '.join(choosable(names))}" if names else "there is no network in sixstead:networks"
             return fields.required("network", self.networks.reference, what)
         return fields.default("network", self.networks.reference, next(iter(names), "main"))
 
@@ -100,7 +101,7 @@ def read_user_data(node: Node) -> str:
     if isinstance(node.raw, Mapping):
         try:
             return "#cloud-config\n" + yaml.safe_dump(_plain(node.raw), sort_keys=False, allow_unicode=True)
-        except (yaml.YAMLError, RecursionError):
+        except (yaml.YAMLError, RecursionError, ValueError, TypeError):  # nested too deep, a number too long
             raise Wrong("must be a map of plain YAML values, or text") from None
     if not isinstance(node.raw, str):
         raise Wrong(f"must be a cloud-config map or a text, not {kind(node.raw)}")

@@ -92,8 +92,10 @@ class ImageReader:
         if name not in self._sums:
             try:
                 self._sums[name] = self.read_file(name)
-            except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or "it is no text"
+            except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: the home directory of nobody
+                reason = getattr(error, "strerror", None) or (
+                    "there is no such user" if isinstance(error, RuntimeError) else "it is no text"
+                )
                 raise Wrong(f"{name} can't be read: {reason}") from None
         for line in self._sums[name].splitlines():
             words = line.split(maxsplit=1)

@@ -18,12 +18,15 @@ IFNAMSIZ = 15
 
 @dataclass(frozen=True)
 class Hoster:
-    """What a hoster does alike for all its servers; empty where it differs from server to server."""
+    """What a hoster does alike for all its servers; empty where it differs from server to server.
+
+    `rescue`: the last 64 bits of the address that its rescue system has."""
 
     name: str
     delivery: str = ""
     gateway: IPv6Address | None = None
     resolvers: tuple[IPv6Address, ...] = ()
+    rescue: IPv6Address | None = None
 
 
 HOSTERS = {
@@ -34,6 +37,7 @@ HOSTERS = {
             delivery="routed",
             gateway=IPv6Address("fe80::1"),
             resolvers=(IPv6Address("2a01:4ff:ff00::add:1"), IPv6Address("2a01:4ff:ff00::add:2")),
+            rescue=IPv6Address("::2"),
         ),
         Hoster("ovh", delivery="on-link"),
         Hoster("generic"),
@@ -100,7 +104,8 @@ class PublicKey:
 class Server:
     """`kvm`: guests run on the processor's own virtualization; without it they are emulated, which is slow. `open`: what
     the internet may reach on the server itself, beside SSH. `ptr`: see Guest. `operators`: the keys that log in to the
-    server, and no others; none means that its authorized_keys is left alone."""
+    server, and no others; none means that its authorized_keys is left alone. `rescue`: the last 64 bits of the address
+    that the hoster's rescue system has, in the first prefix."""
 
     name: str
     ssh: Ssh
@@ -111,6 +116,7 @@ class Server:
     open: Ports = Ports()
     ptr: str | None = None
     operators: tuple[PublicKey, ...] = ()
+    rescue: IPv6Address | None = None
 
 
 @dataclass(frozen=True)
@@ -330,7 +336,7 @@ def guest_mac(name: str) -> str:
 
     It stays the same on whatever server the guest lives.
     """
-    return "52:54:00:" + hashlib.sha256(f"sixstead guest {name}".encode()).digest()[:3].hex(":")
+    return "52:54:00:" + hashlib.sha256(f"sixstead guest {name}".encode(errors="replace")).digest()[:3].hex(":")
 
 
 def tap_name(guest: str) -> str:
@@ -346,7 +352,7 @@ def tap_name(guest: str) -> str:
 
 def bridge_mac(network: str) -> str:
     """The MAC of a guest bridge that is given none: locally administered, never seen on the uplink's wire."""
-    return "02:" + hashlib.sha256(f"sixstead network {network}".encode()).digest()[:5].hex(":")
+    return "02:" + hashlib.sha256(f"sixstead network {network}".encode(errors="replace")).digest()[:5].hex(":")
 
 
 def eui64(prefix: IPv6Network, mac: str) -> IPv6Address:

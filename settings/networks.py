@@ -19,6 +19,7 @@ from settings.model import (
     Uplink,
     bridge_mac,
 )
+from settings.problems import choosable
 from settings.reader import Fields, Node, Reported, Table, Wrong, choice, integer, list_of
 from settings.server import MTU
 
@@ -117,7 +118,7 @@ class NetworkReader:
         names = self.prefixes.good.keys() | self.prefixes.bad
         default = name if name in names else next(iter(names)) if len(names) == 1 else ""
         if fields.has("prefix") or not (default or self.prefixes.broken):
-            return fields.required("prefix", self.prefixes.reference, f"one of {', '.join(sorted(names))}")
+            return fields.required("prefix", self.prefixes.reference, f"one of {', '.join(choosable(names))}")
         return fields.default("prefix", self.prefixes.reference, default)
 
     def _nat64(self, node: Node, prefix: Prefix | None, has_ipv4: bool) -> Nat64:

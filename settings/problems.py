@@ -48,15 +48,23 @@ def child_key(parent: str, name: object) -> str:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`did you mean X?` for the nearest known word, else the list of what is known."""
-    names = sorted(known)
+    names = choosable(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.75)
     if near:
         return f"did you mean `{near[0]}`?"
     return f"known: {', '.join(names)}" if names else "none is defined"
 
 
+def choosable(names: Iterable[str]) -> list[str]:
+    """Names as a message may list them, sorted; those that no check of names would let pass are left out."""
+    return sorted(name for name in names if len(name) <= 63 and name.isprintable())
+
+
 def shown(raw: object) -> str:
     """A refused value as a message may show it: short, on one line."""
-    text = repr(raw) if isinstance(raw, str) else str(raw)
+    try:
+        text = repr(raw) if isinstance(raw, str) else str(raw)
+    except ValueError:  # sys.set_int_max_str_digits
+        text = "of thousands of digits"
     text = "".join(c if c.isprintable() else "?" for c in text)
     return text if len(text) <= 60 else text[:57] + "..."

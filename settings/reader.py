@@ -95,6 +95,10 @@ class Fields:
         """Whether the entry was typed; an empty one (`key:`) counts as left out."""
         return self._raw.get(name) is not None
 
+    def typed(self) -> set[str]:
+        """The names of all entries that were typed."""
+        return {str(name) for name in self._raw if self._raw[name] is not None}
+
     def required(self, name: str, read: Reader[T], what: str) -> T:
         if not self.has(name):
             self.refuse(f"is missing: {what}", name)

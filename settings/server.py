@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
+
 from settings import ssh_keys, values
 from settings.model import HOSTERS, SYSTEMS, Hoster, OperatingSystem, Ports, PublicKey, Server, Ssh, Uplink, UplinkIPv4
 from settings.ports import read_ports
@@ -10,11 +12,12 @@ from settings.reverse_dns import read_ptr
 
 SERVER = "{ssh: {host: 192.0.2.10, host_key: ssh-ed25519 AAAA...}, os: debian-13}"
 UPLINK = "{name: enp5s0, mac: 90:1b:0e:aa:bb:cc, ipv4: {address: 192.0.2.10/32, gateway: 192.0.2.1}}"
+NO_RESCUE = IPv6Address("::")
 MTU = integer(1280, 9216, " bytes")  # IPv6 needs 1280 (RFC 8200, section 5)
 
 
 def read_server(node: Node, stack: str, keys: Table[PublicKey]) -> Server:
-    known = ("name", "ssh", "hoster", "os", "backend", "kvm", "open", "ptr", "operators")
+    known = ("name", "ssh", "hoster", "os", "backend", "kvm", "open", "ptr", "operators", "rescue")
     fields = Fields(node, known, SERVER)
     name = fields.optional("name", values.domain_name, stack)
     if not name and not fields.has("name"):
@@ -27,8 +30,10 @@ def read_server(node: Node, stack: str, keys: Table[PublicKey]) -> Server:
     ports = fields.optional("open", read_ports, Ports())
     ptr: str | None = fields.optional("ptr", read_ptr, None)
     operators = fields.optional("operators", lambda n: read_operators(n, keys), ())
+    found: IPv6Address | None = fields.optional("rescue", read_rescue, hoster.rescue if hoster else None)
+    rescue = found if found != NO_RESCUE else None
     fields.close()
-    return Server(name, ssh, hoster, system, backend, kvm, ports, ptr, operators)
+    return Server(name, ssh, hoster, system, backend, kvm, ports, ptr, operators, rescue)
 
 
 def read_operators(node: Node, keys: Table[PublicKey]) -> tuple[PublicKey, ...]:
@@ -43,6 +48,16 @@ def read_operators(node: Node, keys: Table[PublicKey]) -> tuple[PublicKey, ...]:
             raise Wrong(f"names the same key twice: {seen[material]}, {key.name}")
         seen[material] = key.name
     return named
+
+
+def read_rescue(node: Node) -> IPv6Address:
+    """The last 64 bits of an address; `false` for none."""
+    if node.raw is False:
+        return NO_RESCUE
+    identifier = values.ipv6(node)
+    if not 0 < int(identifier) < 2**64:
+        raise Wrong(f"must be the last 64 bits of an address, like ::2, or false for none, not {identifier}")
+    return identifier
 
 
 def read_hoster(node: Node) -> Hoster:

@@ -16,7 +16,7 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _DOMAIN = re.compile(
     r"(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 )
-_INTERFACE = re.compile(r"[A-Za-z0-9_-]{1,15}")
+_INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,14}")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?(MiB|GiB|TiB)")
@@ -55,9 +55,14 @@ def host(node: Node) -> str:
     """A host name or an address without brackets."""
     name = text(node)
     try:
-        return str(ipaddress.ip_address(name))
+        address = ipaddress.ip_address(name)
     except ValueError:
         pass
+    else:
+        scope = address.scope_id if isinstance(address, IPv6Address) else None
+        if scope and not _INTERFACE.fullmatch(scope):
+            raise Wrong(f"names no interface after the '%': {shown(name)}")
+        return str(address)
     if ":" in name or name.startswith("[") or not _DOMAIN.fullmatch(name) or re.fullmatch(r"[0-9.]+", name):
         raise Wrong(
             f"must be a host name or an address without brackets, port or user, not {shown(name)}; "
@@ -78,10 +83,13 @@ def interface_name(node: Node) -> str:
     name = text(node)
     if not _INTERFACE.fullmatch(name):
         raise Wrong(
-            f"must be an interface name of 1 to 15 letters, digits, '-' and '_', not {shown(name)} ({len(name)} long)"
+            f"must be an interface name of 1 to 15 letters, digits, '-' and '_', with no '-' first, "
+            f"not {shown(name)} ({len(name)} long)"
         )
     if name == "lo":
         raise Wrong("lo is the loopback interface; name another one")
+    if name in ("all", "default"):
+        raise Wrong(f"{name} means every interface in the kernel's settings (net.ipv6.conf.{name}); name one")
     return name
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import io
 import logging
@@ -17,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import paramiko
+
+import settings
 
 from . import errors
 from .errors import Unreachable
@@ -60,16 +61,18 @@ def target(
     Options that the map leaves out come from ssh_config(5): the file named by `config`, else the user's own.
     """
     file = ssh.get("config")
-    path = pathlib.Path(ssh.get("config") or "~/.ssh/config").expanduser()
+    path = pathlib.Path(os.path.expanduser(ssh.get("config") or "~/.ssh/config"))
     if directory and not path.is_absolute():
         path = directory / path
+    server = name or str(ssh["host"])
     found: Mapping[str, Any] = {}
-    if path.is_file():
-        found = paramiko.SSHConfig.from_text(keep_tokens(path.read_text(encoding="utf-8"))).lookup(str(ssh["host"]))
+    if os.path.isfile(path):
+        found = looked_up(path, str(ssh["host"]), server)
     elif ssh.get("config"):
-        raise Unreachable(
-            name or str(ssh["host"]), f"the ssh_config file {path} does not exist", "correct `ssh.config`"
-        )
+        raise Unreachable(server, f"the ssh_config file {path} does not exist", "correct `ssh.config`")
+    port = str(ssh.get("port") or found.get("port", 22)).removesuffix(".0")
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", port) or int(port) > 65535:
+        raise Unreachable(server, f"the port is no number from 1 to 65535: {port}", f"correct it in {path}")
     keys = ssh.get("host_key") or ()
     identity = [ssh["identity_file"]] if ssh.get("identity_file") else list(found.get("identityfile", []))
     command = found.get("proxycommand")
@@ -78,15 +81,33 @@ def target(
         command = f"ssh {with_file}-W [%h]:%p -- {found['proxyjump']}"
     return Target(
         host=str(found.get("hostname", ssh["host"])),
-        port=int(ssh.get("port") or found.get("port", 22)),
+        port=int(port),
         user=str(ssh.get("user") or found.get("user") or "root"),
         host_keys=(keys,) if isinstance(keys, str) else tuple(keys),
-        identity_files=tuple(str(pathlib.Path(p).expanduser()) for p in identity),
+        identity_files=tuple(os.path.expanduser(p) for p in identity),
         proxy_command=give_tokens(command) if command and command != "none" else None,
         private_key=credentials.get("sshKey"),
         passphrase=credentials.get("sshKeyPassphrase"),
         sudo_password=credentials.get("sudoPassword"),
         name=name,
+    )
+
+
+def looked_up(path: pathlib.Path, host: str, server: str) -> Mapping[str, Any]:
+    """What an ssh_config file says of a host. Raises Unreachable where it can't be read."""
+    try:
+        config = paramiko.SSHConfig.from_text(keep_tokens(path.read_text(encoding="utf-8")))
+        found: Mapping[str, Any] = config.lookup(host)
+    except OSError as error:
+        why = error.strerror or "it is no file"
+    except UnicodeDecodeError:
+        why = "it is no text in UTF-8"
+    except (paramiko.SSHException, ValueError, LookupError, TypeError, AttributeError) as error:
+        why = errors.printable(str(error))
+    else:
+        return found
+    raise Unreachable(
+        server, f"the ssh_config file {path} can't be read: {why}", "correct it; `ssh -G HOST` reads it, too"
     )
 
 
@@ -146,14 +167,12 @@ def connect(where: Target) -> Connection:
 def dial(where: Target) -> socket.socket:
     """A connected stream: TCP, or a ProxyCommand's standard input and output."""
     if where.proxy_command:
-        command = where.proxy_command.replace("%h", where.host).replace("%p", str(where.port)).replace("%r", where.user)
+        arguments = proxy_arguments(where)
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                subprocess.Popen(
-                    shlex.split(command), stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL
-                )
-            except OSError as error:
+                subprocess.Popen(arguments, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL)
+            except (OSError, ValueError) as error:
                 ours.close()
                 raise Unreachable(str(where), f"the ProxyCommand cannot be started: {error}") from None
         return ours
@@ -161,6 +180,20 @@ def dial(where: Target) -> socket.socket:
         return socket.create_connection((where.host, where.port), timeout=CONNECT_TIMEOUT)
     except OSError as error:
         raise unreachable(where, str(error)) from None
+
+
+def proxy_arguments(where: Target) -> list[str]:
+    """The words of the ProxyCommand; what is filled in is never more than a part of one. Raises Unreachable for none."""
+    try:
+        words = shlex.split(where.proxy_command or "")
+    except ValueError as error:
+        words, why = [], str(error)
+    else:
+        why = "it is empty"
+    if not words:
+        raise Unreachable(str(where), f"the ProxyCommand cannot be started: {why}", "correct it in your ssh_config")
+    tokens = {"%h": where.host, "%p": str(where.port), "%r": where.user}
+    return [re.sub("%[hpr]", lambda token: tokens[token[0]], word) for word in words]
 
 
 def unreachable(where: Target, why: str) -> Unreachable:
@@ -325,5 +358,5 @@ def fingerprint(key: paramiko.PKey) -> str:
 
 def fingerprint_of(line: str) -> str:
     """The fingerprint of a public key line."""
-    parts = line.split()
-    return fingerprint(paramiko.PKey.from_type_string(parts[0], base64.b64decode(parts[1])))
+    # not with paramiko: it does not know all the kinds that may be pinned
+    return settings.fingerprint(line)

@@ -22,11 +22,16 @@ class Unreachable(ServerError):
     """No connection, or no login: nothing is known of the server's state."""
 
 
+def printable(text: str) -> str:
+    """A server's words as a terminal may have them: no control characters but line breaks and tabs, no half characters."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
+
+
 def log(text: str) -> str:
     """Append to the log with the time; returns the log's path. The log is for the owner's eyes only (0600)."""
     LOG.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+    with os.fdopen(descriptor, "a", encoding="utf-8", errors="replace") as file:
         file.write(f"{datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')} {text.rstrip()}\n")
     return str(LOG)
 

@@ -47,7 +47,7 @@ class Session:
             self.channel = self.start_agent()
             self.reader = threading.Thread(target=self.read, daemon=True)
             self.reader.start()
-            self.facts: dict[str, Any] = self.request("hello", {"operator": operator()}, START_TIMEOUT)
+            self.facts = self.request("hello", {"operator": operator()}, START_TIMEOUT)
             threading.Thread(target=self.beat, daemon=True).start()
         except BaseException:
             self.transport.close()
@@ -133,7 +133,7 @@ class Session:
                 if number == 0 and "ok" in frame:
                     continue
                 if "progress" in frame:
-                    self.progress(str(frame["progress"]))
+                    self.progress(errors.printable(str(frame["progress"])))
                 elif isinstance(number, int) and number in self.waiting:
                     self.waiting[number].put(frame)
                 else:
@@ -157,8 +157,8 @@ class Session:
             raise ValueError(f"the server sent what is not an answer of the agent: {header!r}...")
         content = self.exactly(size)
         try:
-            frame = json.loads(content or b"")
-        except ValueError:
+            frame = json.loads((content or b"").decode())
+        except (ValueError, RecursionError):
             raise ValueError(f"the server sent what is not an answer of the agent: {(content or b'')[:60]!r}") from None
         if not isinstance(frame, dict):
             raise ValueError("the server sent what is not an answer of the agent")
@@ -178,7 +178,7 @@ class Session:
             missing -= len(part)
         return b"".join(parts)
 
-    def request(self, operation: str, arguments: Mapping[str, Any], timeout: float | None = None) -> Any:
+    def request(self, operation: str, arguments: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any]:
         """Ask the agent. Raises ServerError with its words, or with what became of the connection."""
         number = next(self.numbers)
         box: queue.Queue[dict[str, Any] | None] = queue.Queue()
@@ -203,12 +203,19 @@ class Session:
             del self.waiting[number]
         if answer is None:
             raise self.lost()
-        if "error" in answer:
-            error = answer["error"]
+        return self.result(answer)
+
+    def result(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """What an answer says. Raises ServerError for an error, and for what no agent of ours sends."""
+        error, result = answer.get("error"), answer.get("ok")
+        if isinstance(error, dict):
             if error.get("trace"):
                 errors.log(f"{self.where}: {error['trace']}")
-            raise ServerError(str(self.where), str(error.get("what")), str(error.get("remedy") or ""))
-        return answer.get("ok")
+            what, remedy = (errors.printable(str(error.get(name) or "")) for name in ("what", "remedy"))
+            raise ServerError(str(self.where), what or "the agent gives no reason", remedy)
+        if not isinstance(result, dict):
+            raise ServerError(str(self.where), "the server sent what is not an answer of the agent", "run it again")
+        return result
 
     def lost(self) -> ServerError:
         """The connection is gone in the middle of things."""

@@ -15,6 +15,9 @@ from .errors import ServerError, Unreachable, log
 from .session import Session
 
 CREDENTIALS = ("sshKey", "sshKeyPassphrase", "sudoPassword")
+OBSERVER_KEY = "SIXSTEAD_OBSERVER_KEY"
+"""Variable with a private key, or the path of one, that may only observe (agent/observing.py): it is used instead of all
+others, and such a run changes nothing."""
 State = dict[str, dict[str, Any]]
 
 
@@ -59,6 +62,12 @@ class Host:
     def change(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """A request that writes: the server is checked to be the declared one first; what was observed is forgotten."""
         session = self.connected()
+        if session.facts.get("observer"):
+            raise ServerError(
+                str(self.where),
+                "this SSH key may only observe; nothing was changed",
+                f"run it with a key that may change the server (without {OBSERVER_KEY})",
+            )
         self.check_expected(session)
         if arguments.get("entries"):
             self.check_operators(session)
@@ -77,7 +86,7 @@ class Host:
         Whose network is ours already may move to another backend.
         """
         for name, verb in (("os", "runs"), ("backend", "uses")):
-            wanted, found = self.expected.get(name), session.facts[name]
+            wanted, found = self.expected.get(name), session.facts.get(name)
             moves = name == "backend" and session.facts.get("network")
             if wanted and wanted != found and not moves:
                 raise ServerError(
@@ -130,7 +139,11 @@ def host_of(config: Callable[[str], Any]) -> Host:
     server = decoded(config("server"))
     if not isinstance(server, dict) or not isinstance(server.get("ssh"), dict):
         raise ServerError("the stack", "its config has no `sixstead:server.ssh`", "see docs/config.md")
+    observer = os.environ.get(OBSERVER_KEY, "")
     credentials = {name: str(value) for name in CREDENTIALS if (value := config(name)) is not None}
+    if observer:
+        # The key for reading, and no other secret: it may be a machine's that previews for strangers.
+        credentials = {"sshKey": key_text(observer)}
     where = target(server["ssh"], credentials, str(server.get("name") or ""), pathlib.Path.cwd())
     expected = {name: str(server[name]) for name in ("os", "backend") if server.get(name)}
     keys = decoded(config("keys")) or {}
@@ -140,9 +153,26 @@ def host_of(config: Callable[[str], Any]) -> Host:
         return HOSTS.setdefault(known, Host(where, expected, operators))
 
 
+def key_text(given: str) -> str:
+    """The private key that stands in OBSERVER_KEY, or in the file that it names. Raises ServerError."""
+    if "PRIVATE KEY" in given:
+        return given
+    try:
+        return pathlib.Path(given).expanduser().read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        raise ServerError(
+            "the stack", f"the file that {OBSERVER_KEY} names can't be read", "see docs/review.md"
+        ) from None
+
+
 def decoded(value: Any) -> Any:
     """Pulumi hands structured config over as JSON text."""
-    return json.loads(value) if isinstance(value, str) and value.lstrip().startswith(("{", "[")) else value
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):  # a text that only begins like one
+        return value
 
 
 def covers(known: State, wanted: State) -> bool:

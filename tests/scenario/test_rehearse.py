@@ -132,6 +132,13 @@ def test_a_change_of_secrets_alone_needs_no_lab(tmp_path: Path) -> None:
     assert (done.code, done.text.splitlines()[0]) == (0, "### Rehearsal of `kvm7`: nothing to rehearse")
 
 
+def test_a_proposed_file_is_the_change(tmp_path: Path) -> None:
+    change = Change(tmp_path)
+    proposed = tmp_path / "proposed.yaml"
+    proposed.write_text(change.file.read_text().replace("os: debian-13", "os: debian-11"))
+    assert change.rehearse("--proposed", str(proposed)).shows("sixstead:server.os")
+
+
 def test_a_revision_without_the_stack_is_an_error(tmp_path: Path) -> None:
     done = Change(tmp_path).rehearse("--from", "nowhere")
     assert done.code == 2

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from providers.host.agent.network import address_commands, parse_addresses, parse_links, parse_routes
+from providers.host.agent.ip_output import parse_addresses, parse_links, parse_routes
+from providers.host.agent.network import address_commands
 from providers.host.agent.probes import echo_request, is_reply
 from providers.host.agent.sysctls import path_of
 from providers.host.agent.units import parse

@@ -10,6 +10,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
+import yaml
 
 from providers import guests_ready, image
 from providers.cloud_init import render_seed
@@ -20,7 +21,7 @@ from providers.host.agent.answers import last_lines
 from providers.host.agent.domain_xml import OWNED, canonical, read, redefinition, running_as, without_mark
 from providers.host.agent.iso9660 import NotIso, read_files
 from providers.host.agent.qcow2 import parse_header, read_header, size_of, size_text
-from settings import Disk, Guest, Settings, parse, tap_name
+from settings import Disk, Guest, PublicKey, Settings, parse, tap_name
 
 DOMAINS = Path(__file__).parent / "domains"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPKSU9QcHje/xHyVcwmei9v3Z+5WsONKOGuhu5jyyRb4"
@@ -217,6 +218,13 @@ ethernets:
 def test_a_guests_own_user_data_goes_in_as_it_is(mail: Guest) -> None:
     script = "#!/bin/sh\necho hello\n"
     assert render_seed(dataclasses.replace(mail, user_data=script))["user-data"] == script
+
+
+@pytest.mark.parametrize("name", ["123", "null", "no", "1e5", "web"])
+def test_a_seed_says_names_and_comments_so_that_yaml_reads_them_back(mail: Guest, name: str) -> None:
+    key = PublicKey("alice", f"{KEY} \U0001f600")
+    meta = yaml.safe_load(render_seed(dataclasses.replace(mail, name=name, keys=(key,)))["meta-data"])
+    assert meta == {"instance-id": f"sixstead-{name}", "local-hostname": name, "public-keys": [key.text]}
 
 
 def test_the_instance_id_follows_from_the_name_alone(mail: Guest) -> None:

@@ -52,10 +52,65 @@ def test_servers_that_cannot_be_taken_are_told_why(case: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["kvm1", "yes", "~", "~/.ssh/id", "2001:db8::2", "a: b", "1.2.3.4", "1e5", "#x", "a #b", "null"]
+    "value",
+    [
+        "...",
+        "\U0001f600",
+        "kvm1",
+        "yes",
+        "~",
+        "~/.ssh/id",
+        "2001:db8::2",
+        "a: b",
+        "1.2.3.4",
+        "1e5",
+        "#x",
+        "a #b",
+        "null",
+    ],
 )
 def test_every_text_reads_back_from_yaml_as_itself(value: str) -> None:
     assert yaml.safe_load(f"key: {scalar(value)}") == {"key": value}
+
+
+@pytest.mark.parametrize(
+    ("patch", "parts"),
+    [
+        ({"os": None}, "os"),
+        ({"virtualization": "kvm\n  sixstead:guests: {}"}, "virtualization"),
+        ({"routes6": [{"dev": "enp5s0", "gateway": 'fe80::1%"x'}]}, "routes6"),
+        ({"links": [{"ifname": "enp5s0", "ifindex": 2, "mtu": "1500", "addr_info": []}], "kvm": 1}, "links, kvm"),
+    ],
+)
+def test_what_a_server_says_goes_into_the_stack_only_where_it_makes_sense(patch: Any, parts: str) -> None:
+    with pytest.raises(Refused) as refused:
+        find("kvm1", {**TABLE["probe"], **patch})
+    assert refused.value.reasons == [
+        f"what the server says of itself makes no sense: {parts}; run `ip address` there and see"
+    ]
+
+
+@pytest.mark.parametrize("probe", [None, [], "x"])
+def test_an_answer_that_describes_no_server_is_told(probe: Any) -> None:
+    with pytest.raises(Refused, match="its answer"):
+        find("kvm1", probe)
+
+
+def test_a_default_route_through_no_network_card_is_told() -> None:
+    with pytest.raises(Refused, match="leaves through tun0, which is no network card"):
+        find("kvm1", {**TABLE["probe"], "routes4": [], "routes6": [{"dev": "tun0"}]})
+
+
+@pytest.mark.parametrize(
+    "text", ["network: {ethernets: [1]}", "network: {ethernets: {a: 1}}", "{a: {b: " * 900, "a: 2026-13-45"]
+)
+def test_netplan_files_of_any_form_are_read_or_told(text: str) -> None:
+    network = {"2": {"NETWORK_FILE": "/run/systemd/network/10-netplan-enp5s0.network"}}
+    probe = {**TABLE["probe"], "networkd": network, "netplan": {"/etc/netplan/x.yaml": text}}
+    try:
+        find("kvm1", probe)
+    except Refused as refused:
+        assert "can't be read: it is not netplan's YAML" in str(refused)  # noqa: PT017
 
 
 def test_the_login_stands_in_the_stack_as_it_was_typed() -> None:

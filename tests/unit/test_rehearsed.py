@@ -180,6 +180,23 @@ def test_a_config_that_no_lab_can_be_made_to_is_refused_by_its_key(after: dict[s
         derived(example(**after))
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "a: &a [0, 0]\n"
+            + "".join(f"{x}: &{x} [{','.join([f'*{y}'] * 9)}]\n" for x, y in zip("bcdefghi", "abcdefgh", strict=True)),
+            "more than",
+        ),
+        ("a: &a [*a]\n", "holds itself"),
+    ],
+    ids=["laughs", "loop"],
+)
+def test_an_endless_config_is_refused(text: str, said: str) -> None:
+    with pytest.raises(LabError, match=said):
+        rehearsed(EXAMPLE, {**EXAMPLE, **yaml.safe_load(text)}, "kvm1")
+
+
 def test_a_secret_in_user_data_stands_in_nobodys_way() -> None:
     after = example(guests__web__user_data={"secure": "v1:abc"})
     assert "user_data" not in derived(after)["guests"]["web"]

@@ -91,6 +91,20 @@ def test_the_whole_error_can_be_shown_as_it_is() -> None:
     )
 
 
+def test_a_number_of_thousands_of_digits_is_refused_like_any_other() -> None:
+    config = changed(BASE, {"uplink": {"mtu": 10**5000}, "guests": {"web": {"user_data": {"x": 10**5000}}}})
+    assert problems(config) == [
+        "sixstead:uplink.mtu: must be a whole number from 1280 to 9216 bytes, not of thousands of digits",
+        "sixstead:guests.web.user_data: must be a map of plain YAML values, or text",
+    ]
+
+
+def test_a_list_in_the_home_directory_of_nobody_is_told() -> None:
+    config = changed(BASE, {"images": {"d13": {"sha256": None, "sha512sums": "~nobody-such/SUMS"}}})
+    with pytest.raises(SettingsError, match=r"~nobody-such/SUMS can't be read: there is no such user"):
+        parse(config, "kvm1")
+
+
 def test_names_that_make_the_same_mac_are_told_with_the_remedy() -> None:
     seen: dict[str, str] = {}
     for number in range(100_000):

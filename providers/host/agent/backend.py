@@ -21,9 +21,10 @@ def backend(root: str = "") -> str:
 def uplinks(root: str = "") -> list[str]:
     """The interfaces of the default routes: proc(5), /proc/net/route and /proc/net/ipv6_route."""
     found = []
-    with contextlib.suppress(OSError), open(f"{root}/proc/net/route", encoding="ascii") as file:
-        found += [words[0] for line in file if (words := line.split())[1:2] == ["00000000"] and words[7] == "00000000"]
-    with contextlib.suppress(OSError), open(f"{root}/proc/net/ipv6_route", encoding="ascii") as file:
+    with contextlib.suppress(OSError), open(f"{root}/proc/net/route", encoding="utf-8", errors="replace") as file:
         rows = [line.split() for line in file]
-        found += [row[9] for row in rows if row[:2] == ["0" * 32, "00"] and row[9] != "lo"]
+        found += [row[0] for row in rows if row[1:2] + row[7:8] == ["00000000"] * 2]
+    with contextlib.suppress(OSError), open(f"{root}/proc/net/ipv6_route", encoding="utf-8", errors="replace") as file:
+        rows = [line.split() for line in file]
+        found += [row[9] for row in rows if row[:2] == ["0" * 32, "00"] and row[9:] not in ([], ["lo"])]
     return list(dict.fromkeys(found))

@@ -12,6 +12,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
+from .system import HostError, understood
+
 NAMESPACE = "urn:sixstead:guest"
 """Our element in a domain's metadata has this namespace: it marks the domain as ours."""
 OWNED = f"  <metadata><sixstead:guest xmlns:sixstead='{NAMESPACE}'/></metadata>"
@@ -34,14 +36,19 @@ _MAKES_NO_RESTART = re.compile(r"^  <metadata>.*\n|(?<=^      <source) bridge='[
 
 
 def read(text: str) -> ET.Element:
-    """The domain element of libvirt's XML (which comes from the host's own libvirt or from us)."""
+    """The domain element of libvirt's XML (which comes from the host's own libvirt or from us). Raises HostError for what is none."""
     ET.register_namespace("sixstead", NAMESPACE)
-    return ET.fromstring(text)  # noqa: S314 (who can write it is root on the host already)
+    try:
+        return ET.fromstring(text)  # noqa: S314 (who can write it is root on the host already)
+    except (ET.ParseError, ValueError) as error:
+        raise HostError(f"a domain's definition is no XML ({error}): {text[:100]!r}") from None
 
 
 def canonical(text: str) -> str:
     """The text of what is ours in a domain: two spaces an indent, one element a line, defaults left out."""
-    return "\n".join(_lines(read(text), None, 0)) + "\n"
+    root = read(text)
+    with understood("a domain's definition", text):
+        return "\n".join(_lines(root, None, 0)) + "\n"
 
 
 def running_as(text: str) -> str:

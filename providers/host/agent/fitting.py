@@ -6,16 +6,24 @@ Then a plain working configuration stays, in the backend's own form and none of 
 from __future__ import annotations
 
 import base64
+import glob
 import ipaddress
+import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from .facets import Registry, State, union
-from .files import DEFAULT_MODE, DEFAULT_OWNER
+from .files import DEFAULT_MODE, DEFAULT_OWNER, capture_file
 from .link_refusals import renamed
 
+CONFIGURING = (
+    "/etc/network/interfaces",
+    "/etc/network/interfaces.d/*",
+    "/etc/netplan/*.yaml",
+    "/etc/systemd/network/*.network",
+)
 LINK = "/etc/systemd/network/10-{name}.link"
 """systemd.link(5): what udev calls a card by its MAC address."""
 
@@ -73,8 +81,12 @@ def bare(addresses: str) -> set[str]:
 
 
 def texts(registry: Registry) -> list[str]:
-    """All files of before that may configure the uplink."""
-    files: dict[str, Any] = {}
+    """All files that may configure the uplink without us: those of before, and the owner's that we never took."""
+    ours = union(*registry.owned().values()).get("files", {})
+    theirs = [
+        path for pattern in CONFIGURING for path in glob.glob(pattern) if path not in ours and os.path.isfile(path)
+    ]
+    files: dict[str, Any] = {path: capture_file(path) for path in theirs}
     for facet in ("only", "configured"):
         for item in registry.before(facet).names():
             files.update(captured(registry, facet, item) or {})

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
-from .network import Json, ip_json
+from .ip_output import Json
+from .network import ip_json
 from .probes import answering
 from .system import run
 

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import http.client
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -180,12 +181,16 @@ def opened(source: str) -> Iterator[tuple[BinaryIO, int | None]]:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310
     except urllib.error.HTTPError as error:
         raise HostError(f"{source}: the web server answers {error.code} {error.reason}", remedy) from None
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a host name that is none, a..b
         why = getattr(error, "reason", None) or error
         raise HostError(f"{source} can't be downloaded: {why}", remedy) from None
     with response:
-        length = response.headers.get("Content-Length")
-        yield response, int(length) if length and length.isdigit() else None
+        yield response, length_of(response.headers.get("Content-Length"))
+
+
+def length_of(header: str | None) -> int | None:
+    """The bytes that a Content-Length (RFC 9110, section 8.6) announces; None where it says nothing to go by."""
+    return int(header) if header and re.fullmatch(r"[0-9]{1,18}", header) else None
 
 
 def blocks(stream: BinaryIO, source: str) -> Iterator[bytes]:

@@ -7,7 +7,6 @@ import errno
 import fcntl
 import json
 import os
-import signal
 import struct
 import sys
 import threading
@@ -16,11 +15,13 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
 
-from . import nft
+from . import nft, observer_key
 from .backend import backend
 from .examine import examine
 from .facets import Context, State, converge
+from .frames import own_streams, read_frame, refused_user
 from .registry import make_registry
+from .requests import arguments_of
 from .script import refresh_script, remove_script
 from .system import LOCK, STATE_DIR, HostError, Progress
 from .transaction import Transaction
@@ -30,6 +31,8 @@ LOCK_WAIT = 100
 SILENCE = 75
 """Seconds without a word from the operator's side, which speaks every 15 s, after which nobody is there any more: a frozen
 connection must not hold the lock until TCP gives up, which takes hours."""
+GRACE = 15
+"""Seconds for a confirmation over a new connection once the one that asked for a network change is closed."""
 OF_ONE_GUEST = {"disks", "seeds", "domains"}
 """Facets whose items belong to one guest alone."""
 
@@ -57,6 +60,7 @@ class Agent:
             "roll_back": self.roll_back,
             "counted": self.counted,
             "examine": lambda args, progress: examine(self.registry, args),
+            "observer_key": self.observer_key,
         }
 
     def serve(self) -> None:
@@ -72,6 +76,20 @@ class Agent:
             threads = [t for t in threads if t.is_alive()] + [thread]
         for thread in threads:
             thread.join()
+        self.hung_up()
+
+    def hung_up(self) -> None:
+        """The operator's side has closed the connection: what it did not confirm, over another one, is undone soon.
+
+        The lock is given up first: whoever writes next need not wait, and undoes it himself.
+        """
+        if self.lock is not None:
+            os.close(self.lock)
+        deadline = time.monotonic() + GRACE
+        while self.transaction.waits() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if self.transaction.waits():
+            self.transaction.restore(lambda text: None)
 
     def watch(self) -> None:
         """End this process, and with it the lock, when the operator's side has fallen silent and nothing is being done."""
@@ -85,8 +103,8 @@ class Agent:
         try:
             operation = self.operations.get(str(frame.get("op")))
             if operation is None:
-                raise HostError(f"the agent knows no operation {frame.get('op')!r}")
-            answer = {"ok": operation(frame.get("args", {}), lambda text: self.send({"id": number, "progress": text}))}
+                raise self.refusal(str(frame.get("op")))
+            answer = {"ok": operation(arguments_of(frame), lambda text: self.send({"id": number, "progress": text}))}
         except HostError as error:
             answer = {"error": {"what": error.what, "remedy": error.remedy}}
         except OSError as error:
@@ -101,9 +119,14 @@ class Agent:
         with self.sending:
             self.busy -= 1
 
+    def refusal(self, operation: str) -> HostError:
+        """Why an operation is not there."""
+        return HostError(f"the agent knows no operation {operation!r}")
+
     def send(self, message: dict[str, Any]) -> None:
         """Send one frame; nobody may be there to read it any more."""
-        content = json.dumps(message).encode()
+        # a file's name may be no text: half characters, which nobody can print, become question marks
+        content = json.dumps(message, ensure_ascii=False).encode(errors="replace")
         with self.sending, contextlib.suppress(BrokenPipeError):
             self.sink.write(struct.pack(">I", len(content)) + content)
             self.sink.flush()
@@ -145,13 +168,14 @@ class Agent:
         os.pwrite(descriptor, f"{self.operator} (since {since})".encode(), 0)
         self.lock = descriptor
         refresh_script(self.transaction.bundle)
+        observer_key.refresh(self.transaction.bundle)
         self.transaction.finish_unconfirmed(progress)
 
     def hello(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Who this host is."""
         self.operator = str(args.get("operator", "somebody"))[:200]
         release: dict[str, str] = {}
-        with contextlib.suppress(OSError), open("/etc/os-release", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), open("/etc/os-release", encoding="utf-8", errors="replace") as file:
             release = dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             boot = file.read().strip()
@@ -194,6 +218,7 @@ class Agent:
     def leave(self) -> None:
         """With the last resource goes our directory."""
         if not self.registry.owned() and not self.transaction.armed():
+            observer_key.remove()
             for directory, _, files in os.walk(f"{STATE_DIR}/before", topdown=False):
                 if files:
                     return
@@ -203,6 +228,14 @@ class Agent:
             for name in ("before", "manifest", "stale", "transaction", ""):
                 with contextlib.suppress(OSError):
                     os.rmdir(f"{STATE_DIR}/{name}".rstrip("/"))
+
+    def observer_key(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Let a public key observe, and nothing else; without one, let none do so any more."""
+        with self.writing:
+            self.take_lock(progress)
+            if not args.get("key"):
+                return {"files": observer_key.remove()}
+            return {"files": [observer_key.install(self.transaction.bundle, str(args["key"]))]}
 
     def network(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Begin a network change: arm, apply, verify. It counts only when it is confirmed."""
@@ -238,34 +271,8 @@ def refuse_other_port(opened: int | None) -> None:
         )
 
 
-def read_frame(source: BinaryIO) -> dict[str, Any] | None:
-    """The next frame: four bytes of length (big endian), then JSON. None at the end of input or when it makes no sense."""
-    header = source.read(4)
-    if len(header) < 4:
-        return None
-    size = struct.unpack(">I", header)[0]
-    if size > 64 * 1024 * 1024:
-        return None
-    content = source.read(size)
-    if len(content) < size:
-        return None
-    try:
-        frame = json.loads(content)
-    except ValueError:
-        return None
-    return frame if isinstance(frame, dict) else None
-
-
 def main(bundle: str) -> None:
     """Entered by the bootstrap; bundle is the agent's own source, which the restore script carries on."""
-    for number in (signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
-    os.umask(0o022)
-    source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    if os.geteuid() != 0:
-        content = json.dumps({"id": 0, "error": {"what": "the agent does not run as root", "remedy": ""}}).encode()
-        sink.write(struct.pack(">I", len(content)) + content)
-        sink.flush()
-        return
-    Agent(source, sink, bundle).serve()
+    source, sink = own_streams()
+    if not refused_user(sink):
+        Agent(source, sink, bundle).serve()

@@ -9,16 +9,13 @@ proxies    `2001:db8:1::25 dev eth0`      -> `present`
 
 from __future__ import annotations
 
-import ipaddress
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .facets import Context
+from .ip_output import Json, parse_addresses, parse_json, parse_links, parse_routes
 from .link_refusals import refuse_another_card, refuse_another_kind
-from .system import HostError, run
-
-Json = dict[str, Any]
+from .system import HostError, run, understood
 
 
 def ip_json(arguments: list[str]) -> list[Json]:
@@ -26,7 +23,7 @@ def ip_json(arguments: list[str]) -> list[Json]:
     done = run(["ip", "-json", *arguments], check=False)
     if done.code != 0 and "does not exist" not in done.err and "Cannot find" not in done.err:
         raise HostError(f"`ip {' '.join(arguments)}` failed: {done.err.strip()}")
-    return [entry for entry in json.loads(done.out or "[]") if entry]
+    return parse_json(f"`ip {' '.join(arguments)}`", done.out)
 
 
 def batch(lines: list[str]) -> None:
@@ -35,41 +32,6 @@ def batch(lines: list[str]) -> None:
         mine = [line.removeprefix(family + " ") for line in lines if line.startswith(family)]
         if mine:
             run(["ip", family, "-batch", "-"], stdin="\n".join(mine) + "\n")
-
-
-def parse_links(entries: Iterable[Json]) -> dict[str, str]:
-    """Link values from `ip -json -details link show`."""
-    values = {}
-    for entry in entries:
-        kind = entry.get("linkinfo", {}).get("info_kind", "physical")
-        kind = "bridge" if kind == "bridge" else "physical"
-        up = "up" if "UP" in entry.get("flags", []) else "down"
-        values[entry["ifname"]] = f"{kind}, {entry.get('address', '')}, mtu {entry.get('mtu')}, {up}"
-    return values
-
-
-def parse_addresses(entries: Iterable[Json]) -> dict[str, str]:
-    """Address values from `ip -json address show`; one with a peer (ifupdown's `pointopoint`) is written with it."""
-    values = {}
-    for entry in entries:
-        found = [
-            info
-            for info in entry.get("addr_info", [])
-            if info.get("scope") != "link" and not info.get("dynamic") and not info.get("temporary")
-        ]
-        values[entry["ifname"]] = " ".join(address_of(info) for info in sorted(found, key=sorting))
-    return {name: value for name, value in values.items() if value}
-
-
-def address_of(info: Json) -> str:
-    """`192.0.2.10/26`, or `192.0.2.10/32,peer=192.0.2.1`."""
-    return f"{info['local']}/{info['prefixlen']}" + (f",peer={info['address']}" if "address" in info else "")
-
-
-def sorting(info: Json) -> tuple[int, int, int]:
-    """IPv4 first, then by number."""
-    address = ipaddress.ip_address(info["local"])
-    return (address.version, int(address), info["prefixlen"])
 
 
 def family_of(text: str) -> str:
@@ -267,21 +229,6 @@ def present_routes() -> dict[str, str]:
     }
 
 
-def parse_routes(family: str, entries: Iterable[Json]) -> dict[str, str]:
-    """Route items and values from `ip -json route show`; a route that the kernel made for an address is none of them."""
-    found: dict[str, str] = {}
-    for entry in entries:
-        if "dev" not in entry:
-            continue
-        if entry["dst"] == "default":
-            item = f"{family} default dev {entry['dev']}"
-            via = f"via {entry['gateway']}" if "gateway" in entry else "without a gateway"
-            found[item] = f"{found[item]}, {via}" if item in found else via
-        elif "gateway" not in entry and entry.get("protocol") != "kernel":
-            found[f"{entry['dst']} dev {entry['dev']}"] = "present"
-    return found
-
-
 class Proxies:
     """NDP proxy entries: the kernel answers neighbour solicitations for these addresses (ip-neighbour(8), RFC 4389)."""
 
@@ -291,7 +238,8 @@ class Proxies:
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """`present` for each entry."""
         entries = ip_json(["-6", "neighbour", "show", "proxy"])
-        present = {f"{entry['dst']} dev {entry['dev']}" for entry in entries}
+        with understood("`ip neighbour show proxy`", entries):
+            present = {f"{entry['dst']} dev {entry['dev']}" for entry in entries}
         return {item: "present" for item in wanted if item in present}
 
     def capture(self, items: Iterable[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .facets import Context
-from .system import HostError, run
+from .system import HostError, run, understood
 
 LOAD_AND_LIST = 'nft -f "$1" && nft -s list table $2'
 
@@ -36,22 +36,25 @@ def counted(tables: Iterable[str]) -> list[dict[str, Any]]:
     for table in tables:
         done = run(["nft", "-j", "list", "table", *table.split()], check=False)
         if done.code == 0:
-            found += parse_counted(json.loads(done.out))
+            with understood("`nft -j list table`", done.out):
+                ruleset = json.loads(done.out)
+            found += parse_counted(ruleset)
     return found
 
 
 def parse_counted(ruleset: dict[str, Any]) -> list[dict[str, Any]]:
     """See counted; libnftables-json(5)."""
     rules = []
-    for rule in (entry["rule"] for entry in ruleset["nftables"] if "rule" in entry):
-        expressions = {name: value for expression in rule["expr"] for name, value in expression.items()}
-        counter = expressions.get("counter")
-        if counter and rule.get("comment"):
-            verdict = "accept" if "accept" in expressions else "drop"
-            rules.append({
-                "chain": rule["chain"], "comment": rule["comment"], "verdict": verdict,
-                "packets": counter["packets"], "bytes": counter["bytes"],
-            })  # fmt: skip
+    with understood("`nft -j list table`", ruleset):
+        for rule in (entry["rule"] for entry in ruleset["nftables"] if "rule" in entry):
+            expressions = {name: value for expression in rule["expr"] for name, value in expression.items()}
+            counter = expressions.get("counter")
+            if counter and rule.get("comment"):
+                verdict = "accept" if "accept" in expressions else "drop"
+                rules.append({
+                    "chain": str(rule["chain"]), "comment": str(rule["comment"]), "verdict": verdict,
+                    "packets": int(counter["packets"]), "bytes": int(counter["bytes"]),
+                })  # fmt: skip
     return rules
 
 

@@ -33,7 +33,7 @@ class Packages:
     def observe(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """`installed` for each one that is."""
         text = run(["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\n"]).out
-        installed = {line.split()[1] for line in text.splitlines() if line.startswith("installed ")}
+        installed = parse_installed(text)
         return {name: "installed" for name in wanted if name in installed}
 
     def capture(self, items: Iterable[str]) -> dict[str, Any]:
@@ -114,9 +114,21 @@ def stop_and_disable(units: set[str], enabled: set[str]) -> None:
         run(["systemctl", "reset-failed", "--", *sorted(units)], check=False)
 
 
+def parse_installed(text: str) -> set[str]:
+    """The names of the packages that are installed, of lines `STATUS NAME`."""
+    rows = (line.split() for line in text.splitlines())
+    return {row[1] for row in rows if len(row) == 2 and row[0] == "installed"}
+
+
 def dependencies() -> dict[str, set[str]]:
     """What each installed package depends on, all alternatives of it (deb-control(5))."""
-    text = run(["dpkg-query", "--show", "--showformat", "${Package}\t${Pre-Depends}, ${Depends}\n"]).out
+    return parse_dependencies(
+        run(["dpkg-query", "--show", "--showformat", "${Package}\t${Pre-Depends}, ${Depends}\n"]).out
+    )
+
+
+def parse_dependencies(text: str) -> dict[str, set[str]]:
+    """See dependencies; lines `NAME<tab>RELATIONS`."""
     found: dict[str, set[str]] = {}
     for line in text.splitlines():
         name, _, relations = line.partition("\t")

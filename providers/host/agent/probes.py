@@ -74,6 +74,8 @@ def echo_request(family: int, identity: int, sequence: int) -> bytes:
 
 def is_reply(family: int, packet: bytes, identity: int) -> bool:
     """Whether a packet is an echo reply to one of ours; IPv4's raw sockets deliver the IP header too."""
+    if not packet:
+        return False
     start = (packet[0] & 15) * 4 if family == socket.AF_INET else 0
     kind = 0 if family == socket.AF_INET else REPLY6
     return (

@@ -41,7 +41,10 @@ def parse_header(start: bytes, descriptor: int = -1) -> Header | None:
     name = b""
     if name_offset and 0 < name_length <= _LONGEST_NAME:
         end = name_offset + name_length
-        name = start[name_offset:end] if end <= len(start) else os.pread(descriptor, name_length, name_offset)
+        if end <= len(start):
+            name = start[name_offset:end]
+        elif end < 2**63:  # a raw disk holds what its guest writes there: pread(2) takes no larger offset
+            name = os.pread(descriptor, name_length, name_offset)
     return Header(size, name.decode(errors="surrogateescape"), bool(features & _EXTERNAL_DATA))
 
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pwd
+import reprlib
 import stat
 import subprocess
 import threading
@@ -29,6 +30,27 @@ class HostError(Exception):
         super().__init__(what)
         self.what = what
         self.remedy = remedy
+
+
+@contextlib.contextmanager
+def understood(who: str, said: object) -> Iterator[None]:
+    """Around the reading of what somebody else wrote: what can't be read becomes a HostError that shows it."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        seen = said if isinstance(said, str) else reprlib.repr(said)
+        shown = "".join(c if c.isprintable() else " " for c in seen[:200])
+        raise HostError(
+            f"what {who} says is not understood ({type(error).__name__}): {shown or 'nothing'}",
+            f"look at what {who} says on the server; if it is right, please report it",
+        ) from None
+
+
+def word(value: Any) -> str:
+    """A text without spaces, as names and addresses are. Raises ValueError for anything else."""
+    if not isinstance(value, str) or not value.isprintable() or len(value.split()) != 1:
+        raise ValueError("no word")
+    return value
 
 
 class Result(NamedTuple):
@@ -175,8 +197,8 @@ class Records:
                 return json.load(file)["value"]
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, KeyError):
-            raise HostError(f"{self.path(name)} is damaged", "restore it from a backup or remove it") from None
+        except (ValueError, LookupError, TypeError, RecursionError):
+            raise damaged(self.path(name)) from None
 
     def put(self, name: str, value: Any) -> None:
         """Set a value; durable when this returns."""
@@ -198,8 +220,19 @@ class Records:
             return
         for entry in entries:
             if entry.endswith(".json"):
-                with (
-                    contextlib.suppress(FileNotFoundError),
-                    open(os.path.join(self.directory, entry), encoding="utf-8") as file,
-                ):
-                    yield json.load(file)["name"]
+                path = os.path.join(self.directory, entry)
+                try:
+                    with open(path, encoding="utf-8") as file:
+                        name = json.load(file)["name"]
+                except FileNotFoundError:
+                    continue
+                except (ValueError, LookupError, TypeError, RecursionError):
+                    raise damaged(path) from None
+                if not isinstance(name, str) or self.path(name) != path:
+                    raise damaged(path)
+                yield name
+
+
+def damaged(path: str) -> HostError:
+    """A file of our own that is not as we write it."""
+    return HostError(f"{path} is damaged", "restore it from a backup or remove it")

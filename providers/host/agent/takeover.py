@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .facets import State
-from .network import Json, ip_json
+from .ip_output import Json
+from .network import ip_json
 from .system import HostError
 
 INTERFACES = "/etc/network/interfaces"

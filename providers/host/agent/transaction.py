@@ -62,6 +62,7 @@ class Transaction:
     def __init__(self, registry: Registry, bundle: str) -> None:
         self.registry, self.bundle = registry, bundle
         self.begun: tuple[Mapping[str, State], list[str]] = ({}, [])
+        self.token = ""
 
     def armed(self) -> bool:
         """Whether a change waits for its confirmation."""
@@ -95,7 +96,7 @@ class Transaction:
         token = secrets.token_hex(16)
         left = {name: list(items) for name, items in plan.left.items()}
         record = {"token": token, "undo": undo, "entries": dict(entries), "gone": gone, "left": left, "owned": owned}
-        self.begun = (entries, gone)
+        self.begun, self.token = (entries, gone), token
         self.arm(record)
         try:
             context.progress("applying the network change; it is undone unless it is confirmed")
@@ -156,6 +157,11 @@ class Transaction:
                 raise HostError("the network change was undone before it could be confirmed")
             self.disarm()
         self.registry.settle(record["entries"], record["gone"], record["left"])
+
+    def waits(self) -> bool:
+        """Whether the change that was begun here still waits for its confirmation."""
+        record = self.record() if self.token else None
+        return record is not None and record["token"] == self.token
 
     def holds(self) -> bool:
         """Whether the change that was begun here is confirmed: then the manifest names just what it wanted."""

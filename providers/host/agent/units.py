@@ -8,7 +8,7 @@ from typing import Any
 from .facets import Context
 from .hypervisor import running, serves_others
 from .stale import clear_stale, stale
-from .system import STATE_DIR, HostError, Records, run
+from .system import STATE_DIR, HostError, Records, run, understood
 
 
 def show(units: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -17,9 +17,15 @@ def show(units: Iterable[str]) -> dict[str, dict[str, str]]:
     if not units:
         return {}
     properties = "--property=Id,LoadState,UnitFileState,ActiveState,FragmentPath"
-    blocks = run(["systemctl", "show", properties, "--", *units]).out.strip().split("\n\n")
-    found = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
-    return dict(zip(units, found, strict=True))
+    return parse_show(units, run(["systemctl", "show", properties, "--", *units]).out)
+
+
+def parse_show(units: Iterable[str], text: str) -> dict[str, dict[str, str]]:
+    """The properties of units, as `systemctl show` writes them: a block for each, in their order."""
+    with understood("`systemctl show`", text):
+        lines = (block.split("\n") for block in text.strip("\n").split("\n\n"))
+        found = [dict(line.split("=", 1) for line in block if "=" in line) for block in lines]
+        return dict(zip(units, found, strict=True))
 
 
 def parse(properties: Mapping[str, str], is_stale: bool = False) -> str | None:
