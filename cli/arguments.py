@@ -104,6 +104,7 @@ def _review_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     what = "one comment on what a change of stack files does; its code is never run"
     verb = verbs.add_parser("review", parents=[since], help=what, description=what)
     verb.add_argument("-r", "--refresh", action="store_true", help="ask the servers, too")
+    verb.add_argument("--rehearse", action="store_true", help="make each change in a simulated server, too (root)")
     verb.add_argument("--without-secrets", action="store_true", help="a stranger's: no state, credentials, server")
 
 

@@ -90,40 +90,71 @@ def review(found: Touched, args: argparse.Namespace, root: Path) -> tuple[str, b
                 f"### {code(stack)}: its file is removed\n\nThat changes nothing on the server: `destroy` does.\n"
             )
             continue
-        text, well = section(stack, content, args, root, limit)
-        sections.append(text)
-        failed |= not well
+        with tempfile.TemporaryDirectory(prefix="sixstead-") as directory:
+            file = Path(directory) / "proposed.yaml"
+            file.write_bytes(content)
+            text, well = section(stack, file, args, root, limit)
+            sections.append(text)
+            failed |= not well
+            if args.rehearse:
+                text, status = rehearsal(stack, file, found.since, root)
+                head += verdict(stack, status)
+                sections.append(text)
+                failed |= status != 0
     left = sorted(found.stacks)[MOST:]
     sections += [f"**Cut:** {len(left)} more stacks are touched.\n"] if left else []
     return "\n".join([*head, *sections]), failed
 
 
-def section(stack: str, content: bytes, args: argparse.Namespace, root: Path, limit: int) -> tuple[str, bool]:
+def section(stack: str, file: Path, args: argparse.Namespace, root: Path, limit: int) -> tuple[str, bool]:
     """One stack's part of the comment, and whether its preview went well."""
-    with tempfile.TemporaryDirectory(prefix="sixstead-") as directory:
-        file = Path(directory) / "proposed.yaml"
-        file.write_bytes(content)
-        command = [sys.executable, "-m", "cli", "preview", "--markdown", f"--limit={limit}", "-s", stack]
-        command += ["--proposed", str(file), "--non-interactive"]
-        command += ["--offline"] if args.without_secrets else ["--refresh"] if args.refresh else []
-        command += ["--engine", args.engine] if args.engine else []
-        try:
-            done = subprocess.run(
-                command,
-                cwd=root,
-                env=environment(args.without_secrets),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # a job's log is read by strangers, and nobody masks secrets in this
-                timeout=SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return f"### {code(stack)}: the preview took longer than {SECONDS} s\n", False
-    text = done.stdout.decode(errors="replace")
+    verb = ["preview", "--markdown", f"--limit={limit}", "-s", stack, "--proposed", str(file), "--non-interactive"]
+    verb += ["--offline"] if args.without_secrets else ["--refresh"] if args.refresh else []
+    verb += ["--engine", args.engine] if args.engine else []
+    text, status = said(verb, root, args.without_secrets)
+    if status is None:
+        return f"### {code(stack)}: the preview took longer than {SECONDS} s\n", False
     if not text.startswith(marker(stack)):
-        return f"### {code(stack)}: the preview failed with status {done.returncode}\n", False
-    return text.split("\n", 1)[1], done.returncode == 0
+        return f"### {code(stack)}: the preview failed with status {status}\n", False
+    return text.split("\n", 1)[1], status == 0
+
+
+def rehearsal(stack: str, file: Path, since: str, root: Path) -> tuple[str, int]:
+    """The change made in a simulated server, as a part of the comment; 0 where it went well, 1 where it would lock out or
+    did not hold. It gets no secret: it needs none."""
+    verb = ["rehearse", "-s", stack, "--from", since, "--proposed", str(file), "--markdown"]
+    text, status = said(verb, root, without_secrets=True)
+    if status is None:
+        return f"### {code(stack)}: the rehearsal took longer than {SECONDS} s\n", 2
+    if status not in (0, 1) or not text.strip():
+        return f"### {code(stack)}: it could not be rehearsed here (status {status})\n", 2
+    return text, status
+
+
+def verdict(stack: str, status: int) -> list[str]:
+    """What the top of the comment says of a rehearsal; nothing of one that went well."""
+    if status == 1:
+        return [f"**{code(stack)}: the rehearsal went wrong. Read why below, before this is merged.**", ""]
+    return [f"{code(stack)} could not be rehearsed.", ""] if status else []
+
+
+def said(verb: list[str], root: Path, without_secrets: bool) -> tuple[str, int | None]:
+    """What a verb of ours prints, and its status; None where it took too long. Its standard error is dropped: a job's log is
+    read by strangers, and nobody masks secrets in it."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", *verb],
+            cwd=root,
+            env=environment(without_secrets),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return "", None
+    return done.stdout.decode(errors="replace"), done.returncode
 
 
 def environment(without_secrets: bool) -> dict[str, str]:
