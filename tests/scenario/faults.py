@@ -87,9 +87,11 @@ def measured(stack: Stack, fault: str, do: Callable[[], None]) -> Measured:
     right = copy.deepcopy(stack.config)
     with connected(stack) as lost, watched(stack) as gaps:
         began = time.monotonic()
-        do()
-        noticed = time.monotonic() - began
-        stack.write(**right)
+        try:
+            do()
+        finally:
+            noticed = time.monotonic() - began
+            stack.write(**right)
         both = lambda: answers(stack, SERVER4) and answers(stack, SERVER6)  # noqa: E731
         wait_until(both, SECONDS, f"{fault}: the owner is locked out")
         wait_until(lambda: not armed(stack), SECONDS, f"{fault}: the change still waits for its confirmation")
