@@ -133,7 +133,7 @@ class Session:
                 if number == 0 and "ok" in frame:
                     continue
                 if "progress" in frame:
-                    self.progress(errors.printable(str(frame["progress"])))
+                    self.progress(errors.printable(worded(frame["progress"])))
                 elif isinstance(number, int) and number in self.waiting:
                     self.waiting[number].put(frame)
                 else:
@@ -209,9 +209,9 @@ class Session:
         """What an answer says. Raises ServerError for an error, and for what no agent of ours sends."""
         error, result = answer.get("error"), answer.get("ok")
         if isinstance(error, dict):
-            if error.get("trace"):
-                errors.log(f"{self.where}: {error['trace']}")
-            what, remedy = (errors.printable(str(error.get(name) or "")) for name in ("what", "remedy"))
+            if text := worded(error.get("trace")):
+                errors.log(f"{self.where}: {text}")
+            what, remedy = (errors.printable(worded(error.get(name))) for name in ("what", "remedy"))
             raise ServerError(str(self.where), what or "the agent gives no reason", remedy)
         if not isinstance(result, dict):
             raise ServerError(str(self.where), "the server sent what is not an answer of the agent", "run it again")
@@ -228,6 +228,11 @@ class Session:
     def close(self) -> None:
         """End the session; the agent ends with it."""
         self.transport.close()
+
+
+def worded(value: object) -> str:
+    """A text that the other side sent; what is none counts for nothing, whatever it is."""
+    return value if isinstance(value, str) else ""
 
 
 def operator() -> str:

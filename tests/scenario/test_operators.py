@@ -66,7 +66,12 @@ def key_lines(stack: Stack, path: str = FILE) -> list[str]:
 def test_without_operators_the_file_is_the_owner_s_alone(stack: Stack) -> None:
     assert LEFT in stack.server("cat", FILE)
     assert not logs_in(stack, "bob")
-    assert stack.server("grep", "-rl", "authorized_keys", "/var/lib/sixstead", check=False) == ""
+    assert (
+        stack.server(
+            "grep", "-rl", "authorized_keys", "/var/lib/sixstead/manifest", "/var/lib/sixstead/before", check=False
+        )
+        == ""
+    )
 
 
 def test_a_list_without_the_key_in_use_is_refused_before_the_first_write(stack: Stack) -> None:
