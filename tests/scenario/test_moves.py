@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lab.errors import LabError
 from tests.scenario.harness import LAB_STACK, SERVER4, SERVER6, Stack, answers, merged, wait_until, watched
 from tests.scenario.snapshot import differences, look
 from tests.scenario.test_kills import kill_inside
@@ -87,6 +88,17 @@ def test_destroy_leaves_a_working_network_where_that_of_before_does_not_fit(stac
     stack.up()
     done = stack.destroy()
     assert "a plain configuration of it stays" in done.text, done.text
-    stack.lab.reboot()
-    wait_until(lambda: answers(stack, SERVER4) and answers(stack, moved), 30, "the server does not answer")
+    boot = stack.server("cat", "/proc/sys/kernel/random/boot_id")
+    stack.lab.exec("server", ["systemctl", "reboot"])  # the lab's own would wait for the address of before
+    wait_until(lambda: booted(stack, boot), 60, "the server does not boot")
+    wait_until(lambda: answers(stack, SERVER4) and answers(stack, moved), 60, "the server does not answer")
     assert stack.lab.exec("server", ["test", "-e", "/var/lib/sixstead"]).returncode != 0
+
+
+def booted(stack: Stack, before: str) -> bool:
+    """Whether another boot than this one is up."""
+    try:
+        found = stack.lab.exec("server", ["cat", "/proc/sys/kernel/random/boot_id"]).stdout.decode()
+    except LabError:
+        return False
+    return found not in ("", before)

@@ -72,10 +72,12 @@ class Registry:
         self,
         facets: Mapping[str, Facet],
         first_to_go: Iterable[str] = (),
+        last: Iterable[str] = (),
         afterwards: Callable[[Context], None] = lambda context: None,
     ) -> None:
         self.facets = dict(facets)
         self.first_to_go = tuple(first_to_go)
+        self.last = tuple(last)
         self.afterwards = afterwards
         self.manifest = Records(f"{STATE_DIR}/manifest")
 
@@ -149,11 +151,10 @@ class Registry:
         early = {name: plan.left[name] for name in self.first_to_go if name in plan.left}
         self.give_back(early, plan.observed, context)
         for name in self.facets:
+            if name in self.last:
+                continue
             if self.facets[name].reads_files and name in plan.wanted:
-                now = self.facets[name].observe(plan.wanted[name])
-                differing = {i: v for i, v in plan.wanted[name].items() if now.get(i) != v}
-                if differing:
-                    self.facets[name].apply(differing, now, context)
+                self.apply_anew(name, plan.wanted[name], context)
             elif name in plan.differing:
                 if name == "files":
                     mark_stale(outdated(plan, context))
@@ -161,6 +162,15 @@ class Registry:
         late = {name: items for name, items in plan.left.items() if name not in self.first_to_go}
         self.give_back(late, plan.observed, context)
         self.afterwards(context)
+        for name in self.last:
+            self.apply_anew(name, plan.wanted.get(name, {}), context)
+
+    def apply_anew(self, name: str, wanted: Mapping[str, Any], context: Context) -> None:
+        """Make those items so that are not so by now."""
+        now = self.facets[name].observe(wanted) if wanted else {}
+        differing = {item: value for item, value in wanted.items() if now.get(item) != value}
+        if differing:
+            self.facets[name].apply(differing, now, context)
 
     def give_back(self, state: State, observed: State, context: Context) -> None:
         """Restore the before-state of items; an edit that somebody made since is kept, and noted."""

@@ -41,5 +41,6 @@ def make_registry() -> Registry:
             "answers": Answers(),
         },
         first_to_go=("units",),
+        last=("configured",),  # which file counts is known when those that are not wanted any more are gone
         afterwards=reload,
     )
