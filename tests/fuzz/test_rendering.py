@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.server import members
+from providers import find_uplink
 from providers.cloud_init import render_seed
 from providers.guest_xml import disk_path, render_domain, seed_path
 from providers.host.agent.domain_xml import canonical, read
@@ -168,7 +169,7 @@ FORMS = {
         r"# Written by Sixstead[^\n]*", "source /etc/network/interfaces.d/\\*", "", "auto lo", "iface lo inet loopback",
         f"auto {INTERFACE}", f"iface {INTERFACE} inet static", f"iface {INTERFACE} inet6 (static|manual)",
         f"    (address|gateway|pointopoint) ({V4}|{V6})", "    mtu [0-9]+", "    accept_ra 0", "    dad-attempts 0",
-        f"    up ip -6 route replace (default via )?{V6} dev {INTERFACE}",
+        f"    up ip( -6)? route replace (default via )?({V4}|{V6}) dev {INTERFACE}( onlink)?",
         f"    pre-up ip link show dev ({INTERFACE}) >/dev/null 2>&1 \\|\\| ip link add name \\1 type bridge",
         f"    pre-up ip link set dev {INTERFACE} address {MAC} mtu [0-9]+",
         f"    post-down ip link delete dev {INTERFACE}",
@@ -179,7 +180,7 @@ FORMS = {
         r"[^$`&|;<>%\\]*",
     ],
     r"/etc/systemd/network/.*": [
-        r"# Written by Sixstead[^\n]*", "", r"\[(Match|Network|Link|NetDev|Address|Route)\]", 
+        r"# Written by Sixstead[^\n]*", "", r"\[(Match|Network|Link|NetDev|Address|Route)\]",
         f"Name={INTERFACE}( {INTERFACE})*", "Unmanaged=yes", "RequiredForOnline=no",
         "(Kind|DHCP|LinkLocalAddressing|IPv6LinkLocalAddressGenerationMode|IPv6AcceptRA|KeepConfiguration|Scope"
         "|ConfigureWithoutCarrier|GatewayOnLink|DuplicateAddressDetection|IPv6ProxyNDP)=[a-z0-9]+",
@@ -205,8 +206,11 @@ def test_accepted_settings_render_to_lines_that_they_mean(config: Any) -> None:
         files = texts(everything(settings))
         states = [member.state for member in members(settings)]
     for path, text in files.items():
-        assert re.fullmatch(r"(/[A-Za-z0-9_.-]+)+", path)
+        assert re.fullmatch(r"(/[A-Za-z0-9_.@-]+)+", path)
         assert ".." not in path
+        if path == find_uplink.PATH:
+            assert text == find_uplink.SCRIPT
+            continue
         forms = [form for pattern, forms in FORMS.items() if re.fullmatch(pattern, path) for form in forms]
         for line in text.split("\n"):
             assert any(re.fullmatch(form, line, re.ASCII) for form in forms), (path, line)

@@ -146,7 +146,10 @@ def test_the_timer_goes_by_a_clock_that_does_not_jump(stack: Stack) -> None:
         assert "TimersCalendar=" not in shown, shown
         process.communicate(timeout=120)
 
+    right = copy.deepcopy(stack.config)
     in_the_middle(stack, do)
+    stack.write(**right)
+    stack.up()
 
 
 def test_the_operator_is_killed_in_a_destroy(stack: Stack) -> None:
