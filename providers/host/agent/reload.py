@@ -13,6 +13,9 @@ from .facets import Context
 from .system import HostError, run
 
 NETWORKD, NETPLAN = "/etc/systemd/network/", "/etc/netplan/"
+UNMANAGED, RESTART = "-unmanaged.network", "restart"
+"""A file of ours by which networkd leaves links alone. Told to reload, networkd takes from such a link what it has configured;
+started anew, it leaves all as it is."""
 SETTLE_SECONDS = 15
 UNSETTLED = ("pending", "initialized", "configuring")
 
@@ -20,6 +23,8 @@ UNSETTLED = ("pending", "initialized", "configuring")
 def wrote(path: str, context: Context) -> None:
     """Remember that a file of a daemon's was written or removed."""
     context.reload.update(prefix for prefix in (NETWORKD, NETPLAN) if path.startswith(prefix))
+    if path.startswith(NETWORKD) and path.endswith(UNMANAGED):
+        context.reload.add(RESTART)
 
 
 def reload(context: Context) -> None:
@@ -35,7 +40,7 @@ def reload(context: Context) -> None:
     if run(["systemctl", "is-active", "--quiet", "systemd-networkd.service"], check=False).code != 0:
         return
     context.progress("systemd-networkd reads its configuration")
-    run(["networkctl", "reload"])
+    run(["systemctl", "restart", "systemd-networkd.service"] if RESTART in changed else ["networkctl", "reload"])
     deadline = time.monotonic() + SETTLE_SECONDS
     while moving := unsettled():
         if time.monotonic() > deadline:
