@@ -13,9 +13,9 @@ from .facets import Context
 from .system import HostError, run
 
 NETWORKD, NETPLAN = "/etc/systemd/network/", "/etc/netplan/"
-UNMANAGED, RESTART = "-unmanaged.network", "restart"
-"""A file of ours by which networkd leaves links alone. Told to reload, networkd takes from such a link what it has configured;
-started anew, it leaves all as it is."""
+UNMANAGED, STOP = "-unmanaged.network", "stop"
+"""A file of ours by which networkd leaves links alone. Told to reload, networkd takes from such a link what it has configured,
+and so it does when it is restarted; stopped, it leaves all as it is, and at the next boot there is nothing to take."""
 SETTLE_SECONDS = 15
 UNSETTLED = ("pending", "initialized", "configuring")
 
@@ -24,7 +24,7 @@ def wrote(path: str, context: Context) -> None:
     """Remember that a file of a daemon's was written or removed."""
     context.reload.update(prefix for prefix in (NETWORKD, NETPLAN) if path.startswith(prefix))
     if path.startswith(NETWORKD) and path.endswith(UNMANAGED):
-        context.reload.add(RESTART)
+        context.reload.add(STOP)
 
 
 def reload(context: Context) -> None:
@@ -39,8 +39,12 @@ def reload(context: Context) -> None:
         return
     if run(["systemctl", "is-active", "--quiet", "systemd-networkd.service"], check=False).code != 0:
         return
+    if STOP in changed and glob.glob(f"{NETWORKD}*{UNMANAGED}"):
+        context.notes.append("systemd-networkd is stopped until the next boot: it would take the addresses away")
+        run(["systemctl", "stop", "systemd-networkd.socket", "systemd-networkd.service"])
+        return
     context.progress("systemd-networkd reads its configuration")
-    run(["systemctl", "restart", "systemd-networkd.service"] if RESTART in changed else ["networkctl", "reload"])
+    run(["networkctl", "reload"])
     deadline = time.monotonic() + SETTLE_SECONDS
     while moving := unsettled():
         if time.monotonic() > deadline:
