@@ -45,6 +45,10 @@ def parse(properties: Mapping[str, str], is_stale: bool = False) -> str | None:
     return value + ", stale" if is_stale and running == "running" else value
 
 
+IFUPDOWN = "networking.service"
+"""Stopped it takes its interfaces down, started it sets them up: it is for the boot alone."""
+
+
 class Units:
     """Enabling, starting, restarting."""
 
@@ -133,6 +137,8 @@ class Units:
                     run(["systemctl", "--quiet", "unmask", "--", unit])
                 verb = {"e": "enable", "m": "mask"}.get(state[0], "disable")
                 run(["systemctl", "--quiet", verb, "--", unit], check=False)
+            if unit == IFUPDOWN:
+                continue
             done = run(
                 ["systemctl", "start" if state.endswith("running") else "stop", "--", unit], check=False, timeout=120
             )
