@@ -69,6 +69,7 @@ def packaged_now(stack: Stack, fresh: dict[str, Any]) -> dict[str, Any]:
     return {"files": {path: what for path, what in now["files"].items() if path not in fresh["files"]}}
 
 
+@pytest.mark.parametrize("way", WAYS[:1], indirect=True, ids="-".join)
 def test_a_move_that_nobody_confirmed_is_undone(stack: Stack, way: list[str]) -> None:
     stack.write(server=merged(stack.config["server"], backend=way[1]))
     moved = ["test", "-e", "/etc/systemd/network/0-sixstead-unmanaged.network"]
@@ -82,6 +83,7 @@ def test_a_move_that_nobody_confirmed_is_undone(stack: Stack, way: list[str]) ->
     stack.preview("--refresh", "--expect-no-changes")
 
 
+@pytest.mark.parametrize("way", WAYS[:1], indirect=True, ids="-".join)
 def test_destroy_leaves_a_working_network_where_that_of_before_does_not_fit(stack: Stack) -> None:
     moved = "2001:db8:1::5"
     stack.write(prefixes={"main": merged(stack.config["prefixes"]["main"], address=moved)})
