@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from cli.init_shape import unreadable
+from providers.host.agent.takeover import stanzas
 from settings import SYSTEMS
 
 Probe = Mapping[str, Any]
@@ -202,9 +203,7 @@ REASONS: dict[str, Callable[[Probe, str], list[str]]] = {
 
 def interfaces_in(text: str) -> list[str]:
     """The interfaces that an interfaces(5) text has stanzas for, each once."""
-    joined = text.replace("\\\n", " ")
-    lines = (line.split() for line in joined.splitlines())
-    return list(dict.fromkeys(words[1] for words in lines if len(words) > 1 and words[0] in ("iface", "mapping")))
+    return stanzas(text, ("iface", "mapping"))
 
 
 def ipv4_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv6Address
 
+from providers import packages
 from providers.backends import idle
 from providers.host.agent.facets import State, union
 from settings import Network, Prefix, Settings, Uplink
@@ -17,7 +18,7 @@ HEADER = "# Written by Sixstead: `preview --refresh --diff` shows edits, `up --r
 def uplink(settings: Settings) -> State:
     """The main file, and that it is read at boot."""
     own: State = {
-        "packages": {"ifupdown": "installed"},
+        **packages.needed(packages.BACKENDS["ifupdown"]),
         "files": {PATH: interfaces(settings.uplink, list(settings.prefixes.values()))},
         "units": {idle.BOOT_UNIT: "enabled"},
     }

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from providers import packages
 from providers.backends import idle
 from providers.backends.networkd import DIRECTORY as NETWORKD
 from providers.backends.networkd import HEADER, UNITS, proxies_beside
@@ -32,7 +33,7 @@ def uplink(settings: Settings) -> State:
     """The uplink's file, and that nothing else is configured by netplan."""
     uplink = settings.uplink
     own: State = {
-        "packages": {"netplan.io": "installed"},
+        **packages.needed(packages.BACKENDS["netplan"]),
         "units": dict(UNITS),
         "configured": {uplink.name: made_by_netplan(uplink.name, "/run/systemd/network")},
         "files": {

@@ -25,6 +25,21 @@ def value_of(text: str, mode: str = DEFAULT_MODE, owner: str = DEFAULT_OWNER) ->
     return {"text": text, "mode": mode, "owner": owner}
 
 
+def in_full(value: Any) -> dict[str, str]:
+    """A file's value with its mode and owner, whichever they are."""
+    return value if isinstance(value, dict) else {"text": value, "mode": DEFAULT_MODE, "owner": DEFAULT_OWNER}
+
+
+def captured_of(content: bytes, mode: str, owner: str) -> dict[str, str]:
+    """A regular file as `capture` gives it."""
+    return {"kind": "file", "content": base64.b64encode(content).decode(), "mode": mode, "owner": owner}
+
+
+def content_of(captured: Mapping[str, Any]) -> bytes:
+    """What is in a captured regular file."""
+    return base64.b64decode(captured["content"])
+
+
 class Files:
     """Configuration files, read and written whole."""
 
@@ -42,7 +57,7 @@ class Files:
     def apply(self, wanted: Mapping[str, Any], observed: Mapping[str, Any], context: Context) -> None:
         """Write the files, atomically each."""
         for path, value in wanted.items():
-            full = value if isinstance(value, dict) else {"text": value, "mode": DEFAULT_MODE, "owner": DEFAULT_OWNER}
+            full = in_full(value)
             if os.path.isdir(path) and not os.path.islink(path):
                 raise HostError(f"{path} is a directory where a file must be", f"move {path} away")
             write_durably(path, full["text"].encode(), int(full["mode"], 8), full["owner"])
@@ -71,7 +86,7 @@ class Files:
                 os.rename(temporary, path)
                 sync_directory(os.path.dirname(path))
             else:
-                write_durably(path, base64.b64decode(was["content"]), int(was["mode"], 8), was["owner"])
+                write_durably(path, content_of(was), int(was["mode"], 8), was["owner"])
 
 
 def same(path: str, was: Any) -> bool:
@@ -119,6 +134,5 @@ def capture_file(path: str) -> Any:
     if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
         raise HostError(f"{path} is not a regular file of moderate size, so it is not taken over", f"move {path} away")
     with open(path, "rb") as file:
-        content = base64.b64encode(file.read()).decode()
-    mode = f"{stat.S_IMODE(status.st_mode):04o}"
-    return {"kind": "file", "content": content, "mode": mode, "owner": owner_of(status)}
+        content = file.read()
+    return captured_of(content, f"{stat.S_IMODE(status.st_mode):04o}", owner_of(status))

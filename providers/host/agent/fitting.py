@@ -5,7 +5,6 @@ Then a plain working configuration stays, in the backend's own form and none of 
 
 from __future__ import annotations
 
-import base64
 import glob
 import ipaddress
 import os
@@ -15,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from .facets import Registry, State, union
-from .files import DEFAULT_MODE, DEFAULT_OWNER, capture_file
+from .files import capture_file, captured_of, content_of, in_full
 from .link_refusals import renamed
 
 CONFIGURING = (
@@ -70,9 +69,8 @@ def captured_form(facet: str, value: Any) -> Any:
         return value
     if facet != "files":
         return str(value)
-    full = value if isinstance(value, dict) else {"text": value, "mode": DEFAULT_MODE, "owner": DEFAULT_OWNER}
-    content = base64.b64encode(full["text"].encode()).decode()
-    return {"kind": "file", "content": content, "mode": full["mode"], "owner": full["owner"]}
+    full = in_full(value)
+    return captured_of(full["text"].encode(), full["mode"], full["owner"])
 
 
 def bare(addresses: str) -> set[str]:
@@ -93,7 +91,7 @@ def texts(registry: Registry) -> list[str]:
     for path in registry.before("files").names():
         files[path] = captured(registry, "files", path)
     found = [was for was in files.values() if isinstance(was, Mapping) and was.get("kind") == "file"]
-    return [base64.b64decode(was["content"]).decode(errors="replace") for was in found]
+    return [content_of(was).decode(errors="replace") for was in found]
 
 
 def says(text: str, addresses: Iterable[str], names: Iterable[str]) -> bool:

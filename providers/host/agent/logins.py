@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 from .facets import Context, Plan, Registry, union
+from .files import content_of
 from .system import HostError, refuse_links, run
 
 FILE = "/.ssh/authorized_keys"
@@ -142,7 +143,7 @@ def text_of(value: Any) -> str:
 def text_before(captured: Mapping[str, Any], path: str) -> str:
     """The text that giving a file back would bring: its own, or that of the file that the link led to."""
     if captured["kind"] == "file":
-        return base64.b64decode(captured["content"]).decode(errors="replace")
+        return content_of(captured).decode(errors="replace")
     if captured["kind"] == "link":
         return text_at(os.path.join(os.path.dirname(path), captured["target"]))
     return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .facets import State
 from .ip_output import Json
@@ -34,10 +34,10 @@ def other_stanzas(taken: State, owned: State) -> list[str]:
     return [f"{INTERFACES} also configures {', '.join(others)}: move these lines to a file in {INTERFACES}.d"]
 
 
-def stanzas(text: str) -> list[str]:
-    """The interfaces that an interfaces(5) text configures, each once."""
+def stanzas(text: str, kinds: Sequence[str] = ("iface",)) -> list[str]:
+    """The interfaces that an interfaces(5) text has stanzas of these kinds for, each once."""
     lines = (line.split() for line in text.replace("\\\n", " ").splitlines())
-    return list(dict.fromkeys(words[1] for words in lines if len(words) > 1 and words[0] == "iface"))
+    return list(dict.fromkeys(words[1] for words in lines if len(words) > 1 and words[0] in kinds))
 
 
 def passing_addresses(taken: State, entries: Iterable[Json]) -> list[str]:
