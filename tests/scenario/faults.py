@@ -10,9 +10,10 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from components.server import members
 from providers.host.agent.facets import State
@@ -112,13 +113,18 @@ def survives(stack: Stack, fault: str, do: Callable[[], None]) -> Measured:
     return found
 
 
-def settings_of(stack: Stack) -> Settings:
+def settings_of(stack: Stack, config: Mapping[str, Any] | None = None) -> Settings:
+    """Of the stack's own config, or of another one on its lab."""
     lists = (stack.lab.state / "SHA512SUMS").read_text()
-    return parse(stack.config, stack.name, lambda name: lists)
+    return parse(stack.config if config is None else config, stack.name, lambda name: lists)
+
+
+def sections_of(settings: Settings) -> dict[str, State]:
+    return {member.key: member.state for member in members(settings)}
 
 
 def sections(stack: Stack) -> dict[str, State]:
-    return {member.key: member.state for member in members(settings_of(stack))}
+    return sections_of(settings_of(stack))
 
 
 def applied(stack: Stack, change: Callable[[dict[str, State]], None]) -> None:

@@ -15,13 +15,12 @@ from typing import Any
 
 import pytest
 
-from components.server import members
 from providers import packages
 from providers.host.agent.facets import State
 from providers.host.errors import ServerError
 from providers.host_network import HostNetworkProvider, params_of
-from settings import Settings, parse
-from tests.scenario.faults import FIREWALL
+from settings import Settings
+from tests.scenario.faults import FIREWALL, sections_of, settings_of
 from tests.scenario.harness import SERVER4, Stack, answers, armed, merged, wait_until
 from tests.scenario.snapshot import look, steady
 
@@ -62,7 +61,7 @@ class Walker:
     def give_back(self) -> None:
         """As it was before us: with the address of before, as otherwise a plain network stays."""
         assert self.settings is not None
-        base = settings_of({**self.config, "guests": {}}, self.stack)
+        base = settings_of(self.stack, {**self.config, "guests": {}})
         if base.prefixes["main"].address != self.settings.prefixes["main"].address:
             self.apply(sections_of(base), base)
         provider = HostNetworkProvider()
@@ -96,15 +95,6 @@ def walkers(make_stack: Callable[..., Stack]) -> tuple[Walker, Walker]:
     walked, fresh = (Walker(make_stack("embedded")) for _ in range(2))
     assert walked.bare == fresh.bare
     return walked, fresh
-
-
-def settings_of(config: dict[str, Any], stack: Stack) -> Settings:
-    lists = (stack.lab.state / "SHA512SUMS").read_text()
-    return parse(config, stack.name, lambda name: lists)
-
-
-def sections_of(settings: Settings) -> dict[str, State]:
-    return {member.key: member.state for member in members(settings)}
 
 
 def valid(draw: random.Random, config: dict[str, Any]) -> None:
@@ -162,7 +152,7 @@ def test_any_walk_ends_where_a_fresh_server_is(walkers: tuple[Walker, Walker], s
     for step in range(steps):
         last = step == steps - 1
         valid(draw, config)
-        settings = settings_of(without_bookkeeping(config), walked.stack)
+        settings = settings_of(walked.stack, without_bookkeeping(config))
         if last or draw.random() < 0.5:
             walked.apply(sections_of(settings), settings)
             said.append("valid")
@@ -173,7 +163,7 @@ def test_any_walk_ends_where_a_fresh_server_is(walkers: tuple[Walker, Walker], s
                 walked.apply(sections, settings)
             wait_until(lambda: not armed(walked.stack), SECONDS, f"{said}: still armed")
         wait_until(walked.reachable, SECONDS, f"{said}: the owner is locked out")
-    settings = settings_of(without_bookkeeping(config), fresh.stack)
+    settings = settings_of(fresh.stack, without_bookkeeping(config))
     fresh.apply(sections_of(settings), settings)
     expected = fresh.view()
     fresh.give_back()
