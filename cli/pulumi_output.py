@@ -10,6 +10,9 @@ from engine.errors import clean_message
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _HEAD = "Traceback (most recent call last):"
+_ROW = re.compile(r"(.* pulumi:pulumi:Stack \S+ )(?:running|\w+ing(?: \(\d+s\))?) (.*)")
+"""What the program prints while it runs, in the stack's line of progress; what Pulumi itself says there comes after it."""
+_PULUMIS = re.compile(r"failed|error:|warning:|\d+ (?:error|warning|message)")
 
 
 def readable(lines: Iterable[str], log: LogFile) -> Iterator[str]:
@@ -20,7 +23,7 @@ def readable(lines: Iterable[str], log: LogFile) -> Iterator[str]:
     """
     block: list[str] = []
     lead = ""
-    running = "\0"  # how a line of progress begins that goes on with a traceback of the program
+    row = ""  # how the stack's line of progress begins, once the program's traceback is in it
     for line in lines:
         text = _COLOUR.sub("", line)
         if block:
@@ -31,10 +34,11 @@ def readable(lines: Iterable[str], log: LogFile) -> Iterator[str]:
             yield from _told(block, lead, log)
             block = []
         stripped = text.strip()
-        if text.startswith(running):
+        shown = _ROW.match(text)
+        if shown and shown[2] == _HEAD:
+            row = shown[1]
+        elif shown and shown[1] == row and not _PULUMIS.match(shown[2]):
             continue
-        if text.endswith(f" running {_HEAD}"):
-            running = text.removesuffix(_HEAD)
         elif stripped in (_HEAD, f"error: {_HEAD}"):
             lead = text[: len(text) - len(text.lstrip())]
             block = [_HEAD]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -31,10 +32,10 @@ class Change:
         config["sixstead:server"]["ssh"] |= {"host": "203.0.113.99", "config": "/nonexistent"}
         config["sixstead:images"] = {"tiny": {"url": "https://images.invalid/x.qcow2", "sha512": "0" * 128}}
         config["sixstead:sshKey"] = {"secure": "v1:AAAA:BBBB"}
+        folder.mkdir(exist_ok=True)
         self.write(config)
         for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "before"]):
-            owner = ["-c", "user.name=owner", "-c", "user.email=owner@example.net"]
-            subprocess.run(["git", "-C", str(folder), *owner, *command], check=True)
+            git(folder, *command)
         self.write({**config, **{f"sixstead:{key}": value for key, value in changes.items()}})
 
     def write(self, config: dict[str, Any]) -> None:
@@ -58,6 +59,12 @@ class Change:
         print(text)
         assert left_of(process.pid) == []
         return Run(process.returncode, text)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    owner = ["-c", "user.name=owner", "-c", "user.email=owner@example.net"]
+    done = subprocess.run(["git", "-C", str(folder), *owner, *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def left_of(pid: int) -> list[str]:
@@ -88,17 +95,43 @@ def test_a_good_change_shows_its_longest_gap(tmp_path: Path) -> None:
     assert done.shows("a preview afterwards, with a look at the server, is empty")
 
 
-def test_a_wrong_gateway_is_marked_as_locking_out_with_the_reason(tmp_path: Path) -> None:
-    uplink = yaml.safe_load(LAB_STACK.read_text())["config"]["sixstead:uplink"]
+def test_a_review_rehearses_and_marks_what_would_lock_the_owner_out(tmp_path: Path) -> None:
+    """One change of two stacks: the one is good, the other one's gateway is wrong."""
+    good = Change(tmp_path / "kvm7")
+    config = yaml.safe_load(good.file.read_text())["config"]
+    uplink = config["sixstead:uplink"]
     wrong = merged(uplink, ipv4=merged(uplink["ipv4"], gateway="192.0.2.99"))
-    done = Change(tmp_path, uplink=wrong).rehearse("--markdown", "--guests", "0")
-    assert done.code == 1, done.text
-    section = done.text[done.text.index("### ") :].splitlines()
-    assert section[0] == "### Rehearsal of `kvm7`: THIS CHANGE WOULD LOCK THE OWNER OUT"
+    repository = tmp_path / "servers"
+    (repository / "stacks").mkdir(parents=True)
+    for name in ("Pulumi.yaml", "__main__.py"):
+        shutil.copy(PROJECT / name, repository)
+    (repository / ".venv").symlink_to(PROJECT / ".venv")
+    (repository / ".gitignore").write_text(".venv\n")
+
+    def commit(**sections: dict[str, Any]) -> str:
+        for stack, changes in sections.items():
+            document = {"config": config | {f"sixstead:{key}": value for key, value in changes.items()}}
+            (repository / "stacks" / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump(document))
+        git(repository, "add", ".")
+        git(repository, "commit", "-q", "-m", "a commit")
+        return git(repository, "rev-parse", "HEAD")
+
+    git(repository, "init", "-q")
+    since = commit(kvm7={}, kvm8={"guests": {}})
+    head = commit(kvm7={"networks": networks(rdnss=["2001:db8:53::1"])}, kvm8={"guests": {}, "uplink": wrong})
+    command = [str(PROJECT / "sixstead"), "review", "--rehearse", "--without-secrets", "--since", since, "--head", head]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=400, check=False)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 1
+    top, kvm7, kvm8 = re.split(r"(?m)^### Preview of ", done.stdout)
+    assert "**`kvm8`: the rehearsal went wrong. Read why below, before this is merged.**" in top
+    assert "kvm7" not in top
+    assert re.search(r"### Rehearsal of `kvm7`: nobody is locked out, longest gap \d+ ms", kvm7)
+    section = kvm8[kvm8.index("### Rehearsal") :].splitlines()
+    assert section[0] == "### Rehearsal of `kvm8`: THIS CHANGE WOULD LOCK THE OWNER OUT"
     assert "**Why:**" in section[2]
     assert "the network change was undone: after the change the gateway 192.0.2.99" in section[2]
-    assert "`guest web` |" not in done.text
-    assert done.shows("the server undid the change by itself, and all is reachable as before")
+    assert "the server undid the change by itself, and all is reachable as before" in kvm8
     gap = next(int(row.split("|")[3].split()[0]) for row in section if row.startswith("| `server, IPv4`"))
     assert gap > 200, "no gateway, and no gap"
 

@@ -160,6 +160,11 @@ OUTPUT = """\
     pulumi:pulumi:Stack toy-dev running Traceback (most recent call last):
     pulumi:pulumi:Stack toy-dev running   File "exec", line 232, in <module>
     pulumi:pulumi:Stack toy-dev running KeyboardInterrupt
+ +  pulumi:pulumi:Stack toy-dev creating (0s) reads the outputs of kvm1
+ +  pulumi:pulumi:Stack toy-dev creating (0s) Traceback (most recent call last):
+ +  pulumi:pulumi:Stack toy-dev creating (1s)   File "exec", line 244, in <module>
+ +  pulumi:pulumi:Stack toy-dev creating (1s) During handling of the above exception, another exception occurred:
+ +  pulumi:pulumi:Stack toy-dev creating (1s) failed 1 error
  ~  pulumi-python:dynamic/toy:File b **refreshing failed** [diff: -rendered]; error: Traceback (most recent call last):
 Diagnostics:
   pulumi-python:dynamic/toy:File (b):
@@ -185,6 +190,8 @@ Resources:
 def test_pulumi_s_tracebacks_are_told_by_their_last_words(tmp_path: Path) -> None:
     log = LogFile(tmp_path, "dev")
     assert list(readable(OUTPUT.splitlines(), log)) == [
+        " +  pulumi:pulumi:Stack toy-dev creating (0s) reads the outputs of kvm1",
+        " +  pulumi:pulumi:Stack toy-dev creating (1s) failed 1 error",
         " ~  pulumi-python:dynamic/toy:File b **refreshing failed** [diff: -rendered]; failed",
         "Diagnostics:",
         "  pulumi-python:dynamic/toy:File (b):",
