@@ -26,7 +26,8 @@ def traces(name: str) -> list[str]:
         for line in Path("/proc/self/mountinfo").read_text().splitlines()
         if f" sixstead-{name} " in line
     ]
-    found += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"**/sixstead-{name}")]
+    # os.walk tolerates what other labs take away meanwhile; glob does not
+    found += [f"cgroup {folder}" for folder, _, _ in os.walk("/sys/fs/cgroup") if folder.endswith(f"/sixstead-{name}")]
     found += [f"file {path}" for path in Path("/run").glob(f"sixstead-{name}*")]
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
