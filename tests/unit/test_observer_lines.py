@@ -214,3 +214,21 @@ def test_bytes_that_are_no_text_stay_as_they_are(home: Home) -> None:
     home.write(ALICE)
     home.files.restore(captured, home.context)
     assert home.file.read_bytes() == before + LINE.encode() + b"\n"
+
+
+def test_the_copy_is_made_anew_where_it_is_and_differs(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "observe.py"
+    monkeypatch.setattr(observer_key, "SCRIPT", str(script))
+    observer_key.refresh("bundle")
+    assert not script.exists()
+    script.write_text("old")
+    observer_key.refresh("bundle")
+    assert (script.read_text(), script.stat().st_mode & 0o777) == ("bundle" + observer_key.MAIN, 0o600)
+    made = script.stat().st_ino
+    observer_key.refresh("bundle")
+    assert script.stat().st_ino == made
+    script.chmod(0o644)
+    observer_key.refresh("bundle")
+    assert script.stat().st_mode & 0o777 == 0o600

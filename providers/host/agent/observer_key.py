@@ -17,7 +17,7 @@ import re
 import shutil
 import stat
 
-from .system import STATE_DIR, HostError, make_dirs, owner_of, write_durably
+from .system import STATE_DIR, HostError, make_dirs, owner_of, write_durably, write_if_other
 
 AUTHORIZED_KEYS = "/.ssh/authorized_keys"
 """Where it is below a home."""
@@ -101,7 +101,7 @@ def install(bundle: str, key: str) -> str:
             f"this key stands in {path} already and may do everything", "make a new one: ssh-keygen -t ed25519"
         )
     make_dirs(DIRECTORY, 0o700)
-    write_durably(SCRIPT, (bundle + MAIN).encode(), 0o600)
+    write_script(bundle)
     write_durably(FILES, json.dumps(sorted({*files(), path})).encode(), 0o600)
     write(path, [*(other for other in lines if match[2] not in other), line], f"{user}:")
     return path
@@ -109,12 +109,13 @@ def install(bundle: str, key: str) -> str:
 
 def refresh(bundle: str) -> None:
     """Make the copy that of this agent, where there is one."""
-    content = (bundle + MAIN).encode()
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        with open(SCRIPT, "rb") as file:
-            same = file.read() == content
-        if not same:
-            write_durably(SCRIPT, content, 0o600)
+    if os.path.exists(SCRIPT):
+        write_script(bundle)
+
+
+def write_script(bundle: str) -> None:
+    """The copy, for root only."""
+    write_if_other(SCRIPT, (bundle + MAIN).encode(), 0o600)
 
 
 def remove() -> list[str]:
