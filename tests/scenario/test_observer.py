@@ -19,6 +19,10 @@ EVERYTHING = (
 )
 
 
+KEYS = "/root/.ssh/authorized_keys"
+BOB = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE/kzWXiNHR38D6pSs7hyMkHiiI8Z+yFS2cVfc9n4HWC"
+
+
 @pytest.fixture(scope="module")
 def stack(make_stack: Callable[..., Stack], engine: str) -> Stack:
     made = make_stack(engine)
@@ -28,7 +32,13 @@ def stack(make_stack: Callable[..., Stack], engine: str) -> Stack:
 
 
 @pytest.fixture(scope="module")
-def key(stack: Stack) -> Path:
+def before(stack: Stack) -> str:
+    """The server's authorized_keys as it was before the observer's key."""
+    return stack.server("cat", KEYS)
+
+
+@pytest.fixture(scope="module")
+def key(stack: Stack, before: str) -> Path:
     """A new key pair, installed as an observer's."""
     path = stack.folder / "observer"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
@@ -211,11 +221,40 @@ def test_the_copy_on_the_server_is_that_of_the_last_up(stack: Stack, key: Path) 
     assert "# old" not in stack.server("cat", "/var/lib/sixstead/observer/observe.py")
 
 
-def test_destroy_takes_the_key_off(stack: Stack, key: Path) -> None:
-    before = stack.server("cat", "/root/.ssh/authorized_keys")
-    assert "sixstead-observer" in before
+def test_operators_and_an_observer_s_key_stand_in_one_file(stack: Stack, key: Path) -> None:
+    mine, line = stack.server("cat", KEYS).splitlines()
+    assert "sixstead-observer" in line
+    names = {"alice": mine, "bob": f"{BOB} bob"}
+    stack.write(keys=names, server=merged(stack.config["server"], operators=["alice"]))
+    said = stack.up().text
+    assert "taken out of" not in said
+    assert stack.server("cat", KEYS).splitlines()[1:] == [mine, line]
+    stack.preview("--refresh", "--expect-no-changes")
+    code, text = observed(stack, key, "preview", "--refresh", "--expect-no-changes")
+    assert code == 0, text
+
+    intruders = line.replace("restrict,", "").replace(line.split()[-2], BOB.split()[1])
+    stack.server("sh", "-c", f"echo '{intruders}' >> {KEYS}")
+    assert stack.preview("--refresh", "--diff").shows("-", intruders)
+    text = observed(stack, key, "preview", "--refresh", "--markdown")[1]
+    assert f"- `Operators` `operators`: `{KEYS}`" in text, text
+    assert "command=" not in text
+
+    stack.write(server=merged(stack.config["server"], operators=["alice", "bob"]))
+    stack.up("--refresh")
+    assert stack.server("cat", KEYS).splitlines()[1:] == [*names.values(), line]
+    code, text = observed(stack, key, "preview", "--refresh", "--expect-no-changes")
+    assert code == 0, text
+
+    assert stack.run("observer-key", "--remove").shows("removed from", KEYS)
+    assert stack.server("cat", KEYS).splitlines()[1:] == [*names.values()]
+    stack.run("observer-key", f"{key}.pub")
+    assert stack.server("cat", KEYS).splitlines()[1:] == [*names.values(), line]
+
+
+def test_destroy_takes_the_key_off(stack: Stack, key: Path, before: str) -> None:
+    assert "sixstead-observer" in stack.server("cat", KEYS)
     stack.destroy()
-    left = stack.server("cat", "/root/.ssh/authorized_keys").splitlines()
-    assert left == [line for line in before.splitlines() if "sixstead-observer" not in line]
+    assert stack.server("cat", KEYS) == before
     assert stack.server("ls", "/var/lib/sixstead", check=False) == ""
     assert stack.server("grep", "-rl", "sixstead-observer", "/root", "/home", check=False) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import pwd
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 import yaml
 
 from providers import operators
-from providers.host.agent import facets, logins
+from providers.host.agent import facets, logins, observer_key
 from providers.host.agent.facets import Context, Registry, converge
 from providers.host.agent.files import Files
 from providers.host.agent.logins import expanded, keys_in, refuse_lock_out, text_before, told
+from providers.host.agent.observer_key import line_of
 from providers.host.agent.system import HostError, write_durably
 from settings import parse
 
@@ -138,6 +140,26 @@ def test_a_file_is_not_given_back_without_the_key_in_use_unless_somebody_edited_
         file.write("# edited\n")
     server.change(login=BOB)
     assert BOB in server.file.read_text()
+
+
+def test_observers_lines_stay_are_not_told_as_taken_out_and_let_nobody_in(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(observer_key, "FILES", str(tmp_path / "files.json"))
+    (tmp_path / "files.json").write_text(json.dumps([str(server.file)]))
+    server.ssh.mkdir()
+    alice, observer = f"ssh-ed25519 {ALICE}\n", line_of("root", "ssh-ed25519", BOB) + "\n"
+    server.file.write_text(alice + observer)
+    server.change(ALICE)
+    server.change(ALICE, BOB)
+    assert server.file.read_text() == f"{alice}ssh-ed25519 {BOB}\n{observer}"
+    with pytest.raises(HostError, match="would not have the key that logged in"):
+        server.change(ALICE, login=BOB)
+    with pytest.raises(HostError, match=r"before Sixstead .* did not have the key that logged in"):
+        server.change(login=BOB)
+    server.change()
+    assert server.file.read_text() == alice + observer
+    assert not server.notes
 
 
 def test_another_user_s_file_is_not_taken_for_one_s_own(server: Server) -> None:

@@ -10,18 +10,17 @@ import ctypes
 import os
 import struct
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .facets import Registry
 from .network import ip_json
+from .sshd import configuration
 from .stale import stale
-from .system import HostError, run
+from .system import run
 from .transaction import UNDO
 from .units import parse, show
 
-FROM_OUTSIDE = "user=root,host=outside.invalid,addr=2001:db8::1"
-"""Whose login sshd is asked about: root's, from a documentation address (RFC 3849), so that no `Match` for a neighbour applies."""
 SYNCHRONISED_BELOW = 16_000_000
 """Microseconds: the kernel's maximum error of a clock that nothing disciplines (NTP_PHASE_LIMIT); timedatectl looks at it too."""
 
@@ -43,7 +42,7 @@ def examine(registry: Registry, args: Mapping[str, Any]) -> dict[str, Any]:
         "kernel": {"release": os.uname().release, "version": os.uname().version},
         "packages": packages("linux-image-[0-9]*", "radvd"),
         "reboot_required": reboot_required(),
-        "sshd": sshd(),
+        "sshd": configuration("root"),
         "root_shadow": password_of("root"),
     }
 
@@ -98,20 +97,6 @@ def reboot_required() -> list[str] | None:
     if not os.path.exists("/run/reboot-required"):
         return None
     return sorted(set((text("/run/reboot-required.pkgs") or "").split()))
-
-
-def sshd() -> dict[str, str] | None:
-    """What sshd's configuration comes to for root (sshd(8), -T); None where sshd does not say."""
-    try:
-        done = run(["sshd", "-T", "-C", FROM_OUTSIDE], check=False)
-    except HostError:
-        return None
-    return options(done.out.splitlines()) if done.code == 0 else None
-
-
-def options(lines: Iterable[str]) -> dict[str, str]:
-    """`keyword value` lines."""
-    return {key: value for key, _, value in (line.partition(" ") for line in lines) if value}
 
 
 def password_of(user: str) -> str | None:

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from . import observer_key
 from .facets import Context
 from .reload import wrote
 from .system import HostError, make_dirs, owner_of, refuse_links, sync_directory, write_durably
@@ -60,7 +61,8 @@ class Files:
             full = in_full(value)
             if os.path.isdir(path) and not os.path.islink(path):
                 raise HostError(f"{path} is a directory where a file must be", f"move {path} away")
-            write_durably(path, full["text"].encode(), int(full["mode"], 8), full["owner"])
+            content = observer_key.kept(path, full["text"].encode())
+            write_durably(path, content, int(full["mode"], 8), full["owner"])
             wrote(path, context)
 
     def restore(self, captured: Mapping[str, Any], context: Context) -> None:
@@ -70,7 +72,12 @@ class Files:
             wrote(path, context)
             if was is not None and same(path, was):
                 continue
+            staying = observer_key.kept(path, b"")
             if was is None or was["kind"] == "absent":
+                if staying:
+                    status = os.lstat(path)
+                    write_durably(path, staying, stat.S_IMODE(status.st_mode), owner_of(status))
+                    continue
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
                     sync_directory(os.path.dirname(path))
@@ -78,6 +85,8 @@ class Files:
                     with contextlib.suppress(OSError):
                         os.rmdir(directory)
             elif was["kind"] == "link":
+                if staying:
+                    context.notes.append(f"{path} is a link again, so no key may observe by it any more")
                 make_dirs(os.path.dirname(path))
                 temporary = path + ".sixstead-link"
                 with contextlib.suppress(FileNotFoundError):
@@ -86,7 +95,8 @@ class Files:
                 os.rename(temporary, path)
                 sync_directory(os.path.dirname(path))
             else:
-                write_durably(path, content_of(was), int(was["mode"], 8), was["owner"])
+                content = observer_key.kept(path, observer_key.others(path, content_of(was)))
+                write_durably(path, content, int(was["mode"], 8), was["owner"])
 
 
 def same(path: str, was: Any) -> bool:
@@ -110,7 +120,7 @@ def observe_file(path: str) -> Any | None:
     if status.st_size > LARGEST:
         return f"({status.st_size} bytes)"
     with open(path, "rb") as file:
-        content = file.read()
+        content = observer_key.observed(path, file.read())
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -134,5 +144,5 @@ def capture_file(path: str) -> Any:
     if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
         raise HostError(f"{path} is not a regular file of moderate size, so it is not taken over", f"move {path} away")
     with open(path, "rb") as file:
-        content = file.read()
+        content = observer_key.others(path, file.read())
     return captured_of(content, f"{stat.S_IMODE(status.st_mode):04o}", owner_of(status))

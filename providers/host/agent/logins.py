@@ -17,9 +17,10 @@ from typing import Any
 
 from .facets import Context, Plan, Registry, union
 from .files import content_of
-from .system import HostError, refuse_links, run
+from .observer_key import AUTHORIZED_KEYS, is_one, without_lines
+from .sshd import configuration
+from .system import HostError, refuse_links
 
-FILE = "/.ssh/authorized_keys"
 KINDS = ("ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-")
 
 
@@ -31,7 +32,7 @@ def refuse_lock_out(plan: Plan, registry: Registry, context: Context) -> None:
     login = context.params.get("login") or {}
     ours = union(*registry.owned().values()).get("files", {})
     for path, wanted in plan.wanted.get("files", {}).items():
-        if path.endswith(FILE) and (path not in ours or path in plan.differing.get("files", {})):
+        if is_one(path) and (path not in ours or path in plan.differing.get("files", {})):
             refuse_unread(path, login, context)
             refuse_links(path)
             present = keys_in(text_of(plan.observed.get("files", {}).get(path)))
@@ -91,19 +92,15 @@ def refuse_unread(path: str, login: Mapping[str, str], context: Context) -> None
 def own_file(login: Mapping[str, str]) -> str:
     """The usual authorized_keys of the user who logged in; empty where the server knows no such user."""
     try:
-        return pwd.getpwnam(login.get("user", "")).pw_dir + FILE
+        return pwd.getpwnam(login.get("user", "")).pw_dir + AUTHORIZED_KEYS
     except KeyError:
         return ""
 
 
 def files_of_sshd(user: str) -> list[str]:
     """AuthorizedKeysFile as sshd understands its configuration; empty where it can't be asked."""
-    done = run(["/usr/sbin/sshd", "-T", "-C", f"user={user},host=localhost,addr=127.0.0.1"], check=False)
-    for line in done.out.splitlines() if done.code == 0 else ():
-        name, _, value = line.partition(" ")
-        if name == "authorizedkeysfile":
-            return [word for word in value.split() if word != "none"]
-    return []
+    said = (configuration(user) or {}).get("authorizedkeysfile", "")
+    return [word for word in said.split() if word != "none"]
 
 
 def expanded(name: str, user: str, home: str) -> str:
@@ -143,7 +140,7 @@ def text_of(value: Any) -> str:
 def text_before(captured: Mapping[str, Any], path: str) -> str:
     """The text that giving a file back would bring: its own, or that of the file that the link led to."""
     if captured["kind"] == "file":
-        return content_of(captured).decode(errors="replace")
+        return without_lines(content_of(captured).decode(errors="replace"))
     if captured["kind"] == "link":
         return text_at(os.path.join(os.path.dirname(path), captured["target"]))
     return ""

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterable
 
-from .system import STATE_DIR, HostError, make_dirs, write_durably
+from .system import STATE_DIR, HostError, make_dirs, write_durably, write_if_other
 
 SCRIPT = f"{STATE_DIR}/restore"
 SECTIONS = f"{STATE_DIR}/network.json"
@@ -27,12 +27,8 @@ def text_of(bundle: str) -> str:
 
 def write_script(bundle: str) -> None:
     """Write the script, for root only; one that is this agent's already stays as it is."""
-    content = text_of(bundle).encode()
-    with contextlib.suppress(FileNotFoundError), open(SCRIPT, "rb") as file:
-        if file.read() == content and os.fstat(file.fileno()).st_mode & 0o7777 == 0o700:
-            return
     make_dirs(STATE_DIR, 0o700)
-    write_durably(SCRIPT, content, 0o700)
+    write_if_other(SCRIPT, text_of(bundle).encode(), 0o700)
 
 
 def refresh_script(bundle: str) -> None:

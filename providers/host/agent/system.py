@@ -158,6 +158,14 @@ def write_durably(path: str, content: bytes, mode: int = 0o644, owner: str = "ro
     sync_directory(directory)
 
 
+def write_if_other(path: str, content: bytes, mode: int) -> None:
+    """`write_durably` for root, unless the file has this content and mode already."""
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        if file.read() == content and stat.S_IMODE(os.fstat(file.fileno()).st_mode) == mode:
+            return
+    write_durably(path, content, mode)
+
+
 def sync_directory(directory: str) -> None:
     """Make renames and removals in a directory survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
