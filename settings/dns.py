@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from settings import values
@@ -79,13 +79,9 @@ def read_dns(node: Node, stack: str) -> Dns:
         if not server.domain:
             node.refuse(f"is missing: with {len(forward)} forward zones, say what {name}'s names are put in", "domain")
             break
-    for second, first in same_places(primaries.good.values(), found.values()):
-        what = (
-            f"is the same place as {first}: leave it out, or let no zone be at both (`primaries` of sixstead:dns.zones)"
-        )
-        node.refuse(
-            what if primaries.good[first].server else f"is the same place as {first}: leave it out", "primaries", second
-        )
+    for second, first in same_places(primaries.good.values(), found.values()).items():
+        otherwise = "" if first.ssh else ", or let no zone be at both (`primaries` of sixstead:dns.zones)"
+        node.refuse(f"is the same place as {first.name}: leave it out{otherwise}", "primaries", second)
     return Dns(servers, found, primaries.good, young, old, owner)
 
 
@@ -214,19 +210,23 @@ _OF = {
 """Which keys are for which provider."""
 
 
-def same_places(primaries: Iterable[Primary], zones: Iterable[Zone]) -> Iterator[tuple[str, str]]:
-    """Names of primaries that are one place, so that each would undo what the other one does. The later one first.
+def same_places(primaries: Iterable[Primary], zones: Iterable[Zone]) -> dict[str, Primary]:
+    """Primaries that are a place of an earlier one, so that each would undo what the other one does; and that one.
 
-    One server may have two entries for zones of their own, which have keys of their own. The files of a directory are one thing.
+    A server may have two entries for zones of their own, with keys of their own. The files in a directory are one thing;
+    a server that goes by two names is known by its host key.
     """
     together = [{place.name for place in zone.primaries} for zone in zones]
+    found: dict[str, Primary] = {}
     for first, second in itertools.combinations(primaries, 2):
         if first.ssh and second.ssh:
-            keys = {*first.ssh.host_keys} & {*second.ssh.host_keys}
-            if first.at == second.at or (keys and first.directory == second.directory):
-                yield second.name, first.name
-        elif first.at == second.at and any({first.name, second.name} <= names for names in together):
-            yield second.name, first.name
+            known = {*first.ssh.host_keys} & {*second.ssh.host_keys}
+            same = first.at == second.at or (known and first.directory == second.directory)
+        else:
+            same = first.at == second.at and any({first.name, second.name} <= names for names in together)
+        if same:
+            found.setdefault(second.name, first)
+    return found
 
 
 def read_key_name(node: Node) -> str:
