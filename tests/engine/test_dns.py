@@ -380,7 +380,9 @@ def test_the_state_has_the_last_key_for_when_the_primary_leaves(names: Names, na
     names.set_key(f"hmac-sha256:second:{SECRET}")
     names.has(primaries={"ns1": place(named, key="second")})
     names.up()
-    names.has(primaries={})
+    # With another primary, without names, as a provider that nothing needs any more has the config of the last `up`.
+    empty = {"domain": "example.net", "zones": {"2001:db8:9::/64": {}}}
+    names.has(primaries={"ns2": place(named, server="localhost", key="second")}, **empty)
     names.up()
     assert [named.records(zone, markers=True) for zone in ZONES] == [{}, {}, {}]
 
