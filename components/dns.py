@@ -6,6 +6,7 @@ from typing import Any
 
 import pulumi
 
+from providers.dns.places import formerly
 from providers.dns.records import Conflict, Records, by_name, parted, published, unpublished
 from providers.dns.zone_files import ZoneFiles
 from providers.dns.zone_records import ZoneRecords
@@ -69,7 +70,8 @@ def at_hetzner(
     import pulumi_hcloud as hcloud  # here, as it takes longer to load than all of this program
 
     if place.create_zones:
-        made = hcloud.Zone(f"{zone.name}@{place.name}", name=zone.name, mode="primary", ttl=ttl, opts=opts)
+        was = formerly(f"{zone.name}@{place.name}", opts)
+        made = hcloud.Zone(f"{zone.name}@{place.at}", name=zone.name, mode="primary", ttl=ttl, opts=was)
         opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[made]))
 
     def make(known: Records) -> None:
@@ -77,13 +79,13 @@ def at_hetzner(
             for kind, text in kinds.items():
                 seconds, values = parted(text)
                 hcloud.ZoneRrset(
-                    f"{name} {kind}@{place.name}",
+                    f"{name} {kind}@{place.at}",
                     zone=zone.name,
                     name=relative(name, zone.name),
                     type=kind,
                     ttl=seconds,
                     records=[hcloud.ZoneRrsetRecordArgs(value=rdata(kind, value)) for value in values],
-                    opts=opts,
+                    opts=formerly(f"{name} {kind}@{place.name}", opts),
                 )
 
     records.apply(make)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from settings import values
@@ -78,6 +79,9 @@ def read_dns(node: Node, stack: str) -> Dns:
         if not server.domain:
             node.refuse(f"is missing: with {len(forward)} forward zones, say what {name}'s names are put in", "domain")
             break
+    for second, first in same_places(primaries.good.values(), found.values()).items():
+        otherwise = "" if first.ssh else ", or let no zone be at both (`primaries` of sixstead:dns.zones)"
+        node.refuse(f"is the same place as {first.name}: leave it out{otherwise}", "primaries", second)
     return Dns(servers, found, primaries.good, young, old, owner)
 
 
@@ -182,7 +186,7 @@ def read_primary(node: Node, name: str) -> Primary:
     for key in sorted(fields.typed() - {"provider", *_OF[provider]}):
         fields.refuse(f"is not for the provider {provider}; {suggestion(key, _OF[provider])}", key)
     if provider == "rfc2136":
-        server = fields.required("server", values.host, "the zone's primary server, by address or host name")
+        server = fields.required("server", read_name_server, "the zone's primary server, by address or host name")
         port = fields.optional("port", integer(1, 65535), 53)
         key = fields.required("key", read_key_name, "the name of the TSIG key; the key itself is the secret tsigKey")
         fields.close()
@@ -206,11 +210,34 @@ _OF = {
 """Which keys are for which provider."""
 
 
+def same_places(primaries: Iterable[Primary], zones: Iterable[Zone]) -> dict[str, Primary]:
+    """Primaries that are a place of an earlier one, so that each would undo what the other one does; and that one.
+
+    A server may have two entries for zones of their own, with keys of their own. The files in a directory are one thing;
+    a server that goes by two names is known by its host key.
+    """
+    together = [{place.name for place in zone.primaries} for zone in zones]
+    found: dict[str, Primary] = {}
+    for first, second in itertools.combinations(primaries, 2):
+        if first.ssh and second.ssh:
+            known = {*first.ssh.host_keys} & {*second.ssh.host_keys}
+            same = first.at == second.at or (known and first.directory == second.directory)
+        else:
+            same = first.at == second.at and any({first.name, second.name} <= names for names in together)
+        if same:
+            found.setdefault(second.name, first)
+    return found
+
+
 def read_key_name(node: Node) -> str:
     name = text(node)
     if not _KEY.fullmatch(name):
         raise Wrong(f"must be the name of a TSIG key, like sixstead, not {shown(name) if len(name) < 20 else 'this'}")
     return name.lower().rstrip(".")
+
+
+def read_name_server(node: Node) -> str:
+    return values.host(node).lower()
 
 
 def read_directory(node: Node) -> str:

@@ -31,6 +31,16 @@ class Primary:
     directory: str = ""
     reload: str = ""
 
+    @property
+    def at(self) -> str:
+        """What it is, whatever the config calls it: the server and port, and a file's directory. Hetzner's DNS is one.
+
+        A resource is named after it. An address is written with dashes, as `::` parts a URN.
+        """
+        if self.ssh:
+            return f"{self.ssh.host.lower().replace(':', '-')}:{self.ssh.port}{self.directory}"
+        return f"{self.server.replace(':', '-')}:{self.port}" if self.server else self.provider
+
 
 @dataclass(frozen=True)
 class Zone:

@@ -23,6 +23,9 @@ KINDS = {False: ("A", "AAAA", "CNAME"), True: ("PTR", "CNAME")}
 MARKER_TTL = 300
 """Seconds."""
 
+OWNED = "sixstead owner="
+"""How a marker begins."""
+
 Line = tuple[str, ...]
 
 
@@ -67,7 +70,17 @@ def marker_name(name: str) -> str:
 
 def marker_text(owner: str) -> str:
     """What the marker of an owner's name says."""
-    return f"sixstead owner={owner}"
+    return f"{OWNED}{owner}"
+
+
+def marker_of(texts: Iterable[str]) -> str | None:
+    """The marker among the TXT records that a server answers with; None where there is none.
+
+    What says something else may come from a wildcard (RFC 4592), which an answer doesn't tell: whether the name has
+    a record of its own is for the update's prerequisites, which are of what is in the zone (RFC 2136, section 3.2).
+    """
+    found = sorted(texts)
+    return ", ".join(found) if any(text.startswith(OWNED) for text in found) else None
 
 
 def plan(
@@ -77,42 +90,45 @@ def plan(
     previous: Mapping[str, str],
     wanted: Mapping[str, str],
     seen: Mapping[str, Seen],
+    former: str = "",
 ) -> Plan:
-    """The update that makes `names` have the wanted records, and no more the previous ones."""
+    """The update that makes `names` have the wanted records, and no more the previous ones. `former`: the owner until now."""
     result = Plan()
+    ours = (marker_text(owner), marker_text(former or owner))
     before, after = by_name(previous), by_name(wanted)
     for name in names:
         there = seen.get(name, Seen())
         if name in after:
-            _write(result, zone, owner, name, after[name], there)
+            _write(result, zone, ours, name, after[name], there)
         else:
-            _remove(result, owner, name, before.get(name, {}), there)
+            _remove(result, ours, name, before.get(name, {}), there)
     return result
 
 
-def _write(result: Plan, zone: str, owner: str, name: str, wanted: Mapping[str, str], there: Seen) -> None:
+def _write(result: Plan, zone: str, ours: tuple[str, str], name: str, wanted: Mapping[str, str], there: Seen) -> None:
     adds = [line for kind, text in wanted.items() for line in added(name, kind, text)]
-    mark, text = marker_name(name), marker_text(owner)
-    if there.marker == text:
+    mark, (text, _) = marker_name(name), ours
+    marked = ("add", mark, str(MARKER_TTL), "TXT", text)
+    if there.marker in ours:
         differing = {kind for kind in {*wanted, *there.records} if wanted.get(kind) != there.records.get(kind)}
-        if differing:
-            deletes = tuple(("delete", name, kind) for kind in sorted(differing & there.records.keys()))
-            kept = tuple(line for line in adds if line[3] in differing)
-            result.changes[name] = Change((("says", mark, "TXT", text),), (*deletes, *kept))
+        deletes = tuple(("delete", name, kind) for kind in sorted(differing & there.records.keys()))
+        kept = tuple(line for line in adds if line[3] in differing)
+        handed = (("delete", mark, "TXT", there.marker), marked) if there.marker != text else ()
+        if differing or handed:
+            result.changes[name] = Change((("says", mark, "TXT", there.marker),), (*deletes, *kept, *handed))
     elif there.marker is not None:
         result.refused.append(f"{name} belongs to somebody else: {mark} says `{there.marker}`, not `{text}`")
     else:
         # The zone's own name is always in use: by its SOA and NS records.
         apex = tuple(("absent", name, kind) for kind in KINDS[is_reverse(zone)])
         unused = apex if name == zone else (("unused", name),)
-        marked = ("add", mark, str(MARKER_TTL), "TXT", text)
         result.changes[name] = Change((*unused, ("absent", mark, "TXT")), (*adds, marked))
 
 
-def _remove(result: Plan, owner: str, name: str, previous: Mapping[str, str], there: Seen) -> None:
-    mark, text = marker_name(name), marker_text(owner)
+def _remove(result: Plan, ours: tuple[str, str], name: str, previous: Mapping[str, str], there: Seen) -> None:
+    mark, text = marker_name(name), there.marker
     values = {kind: set(parted(said)[1]) for kind, said in previous.items()}
-    if there.marker != text:
+    if text is None or text not in ours:
         if there.records:
             result.kept.append(f"{name} is no longer marked as ours: it is left as it is ({told(there.records)})")
         return

@@ -19,7 +19,7 @@ import dns.tsig
 import dns.update
 
 from providers.dns.keys import Key
-from providers.dns.ownership import KINDS, Change, Line, Seen, is_reverse, marker_name
+from providers.dns.ownership import KINDS, Change, Line, Seen, is_reverse, marker_name, marker_of
 from providers.dns.records import text_of
 from providers.dns.zone_text import rdata
 from providers.host.errors import ServerError, count
@@ -75,7 +75,7 @@ class Primary:
                         raise self._clash(zone, step, str(error)) from None
 
     def _seen(self, connection: socket.socket, zone: str, name: str) -> Seen:
-        marker = self._asked(connection, zone, marker_name(name), "TXT").get("TXT")
+        marker = marker_of(self._asked(connection, zone, marker_name(name), "TXT").get("TXT", "").split(", "))
         records: dict[str, str] = {}
         for kind in KINDS[is_reverse(zone)]:
             if kind != "CNAME":  # the server adds it to the answer to any other question

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pulumi
+from pulumi.dynamic import CheckResult, DiffResult
 
+from providers.dns.places import dns_of, formerly
 from providers.dns.zone_text import zone_text
-from providers.host.provider import HostProvider
+from providers.host.provider import HostProvider, Props, plain
 from providers.host.resource import HostResource
-from providers.host.sessions import Host, decoded, host_of
+from providers.host.sessions import Host, host_of, warn
 from settings.dns_model import Primary
 from settings.model import Ssh
 
@@ -32,10 +34,27 @@ def typed(ssh: Ssh) -> dict[str, Any]:
     return {**found, "identity_file": ssh.identity_file} if ssh.identity_file else found
 
 
+def where(ssh: Mapping[str, Any]) -> tuple[str, int]:
+    """The server that a login is at: host and port."""
+    return str(ssh["host"]).lower(), int(ssh.get("port") or 22)
+
+
+def today(named: str, ssh: Mapping[str, Any], places: Iterable[Primary]) -> Mapping[str, Any]:
+    """How to log in to the server of `ssh` by today's config: a primary of this name first, then any other that is there."""
+    there = [(place.name != named, typed(place.ssh)) for place in places if place.ssh]
+    here = sorted((entry for entry in there if where(entry[1]) == where(ssh)), key=lambda entry: entry[0])
+    return here[0][1] if here else ssh
+
+
+REGISTERED: dict[str, tuple[str, int]] = {}
+"""The servers of the file primaries that the program has made in this run, by name; `destroy` makes none."""
+
+
 class ZoneFilesProvider(HostProvider):
     """Its server is that of a primary's `ssh`, as a `dns` stack has none of its own.
 
-    How to log in stands in the state, too: a file outlives the section of the config that made it.
+    How to log in stands in the state, too: a file outlives the section of the config that made it. A primary of the same
+    name that is at another server or port has moved, and nothing is removed where it was: it may be the same server.
     """
 
     def __init__(self, place: Primary) -> None:
@@ -45,11 +64,34 @@ class ZoneFilesProvider(HostProvider):
 
     @property
     def host(self) -> Host:
-        """The server that has the zone files."""
-        primaries = (decoded(self.config("dns")) or {}).get("primaries") or {}
-        ssh = (primaries.get(self.named) or {}).get("ssh") or self.ssh
-        server = {"ssh": ssh, "name": self.named}
+        """The server that has the zone files. Its primaries share a session, whatever they are called: it has one writer."""
+        found = dns_of(self.config)
+        ssh = today(self.named, self.ssh, found.primaries.values() if found else ())
+        server = {"ssh": ssh, "name": ssh["host"]}
         return host_of(lambda key: server if key == "server" else self.config(key))
+
+    def check(self, _olds: Props, news: Props) -> CheckResult:
+        """Note which server this run has for the primary."""
+        REGISTERED[self.named] = where(self.ssh)
+        return super().check(_olds, news)
+
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
+        """Another name or login changes nothing on the server, and is kept for the next time. Another owner's files are
+        the same ones under another key: they are taken over before the old key goes."""
+        found = super().diff(_id, _olds, _news)
+        changed = found.changes or plain(_olds).get("place") != plain(_news).get("place")
+        return DiffResult(changes=changed, replaces=found.replaces, delete_before_replace=False)
+
+    def delete(self, _id: str, _props: Props) -> None:
+        """Give everything back, unless the primary has moved."""
+        now = REGISTERED.get(self.named)
+        if now and now != where(self.ssh):
+            what = (
+                f"the primary {self.named} is at {now[0]} port {now[1]} now; the zone files here are left as they are"
+            )
+            warn(f"{self.ssh['host']}: {what}")
+            return
+        super().delete(_id, _props)
 
 
 class ZoneFiles(HostResource, module="sixstead", name="ZoneFiles"):
@@ -70,5 +112,8 @@ class ZoneFiles(HostResource, module="sixstead", name="ZoneFiles"):
         if place.reload:
             state["units"] = {place.reload: "enabled, running"}
         params = {"on_change": {place.reload: "reload"}} if place.reload else None
-        key = f"zone files of {owner}"
-        super().__init__(ZoneFilesProvider(place), f"zones@{place.name}", state, key=key, params=params, opts=opts)
+        key = f"zone files of {owner} in {place.directory}"
+        provider = ZoneFilesProvider(place)
+        more = {"place": {"primary": place.name, "ssh": provider.ssh}}
+        opts = formerly(f"zones@{place.name}", opts)
+        super().__init__(provider, f"zones@{place.at}", state, key=key, params=params, more=more, opts=opts)

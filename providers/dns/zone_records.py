@@ -1,8 +1,9 @@
 """A zone's records at a primary server that takes DNS updates, as one resource: all of them change in one step.
 
 Create writes names that nobody uses or that are marked as ours; update writes what differs; delete removes what was
-written, and keeps what somebody has changed since. Another `server` or `port` is the same zone elsewhere: all is written
-there, and nothing is removed where it was.
+written, and keeps what somebody has changed since. A resource is named after the server and its port, so that a primary may
+be called otherwise. A primary of the same name that has another `server` or `port` has moved: all is written there, and nothing
+is removed where it was, which may be the same server by another address. By which key it is asked is today's config's to say.
 """
 
 from __future__ import annotations
@@ -30,11 +31,14 @@ from settings.dns_model import Primary as Place
 
 from .keys import key_named
 from .ownership import Seen, owned, plan
+from .places import dns_of, formerly
 from .records import by_name
 
 Props = dict[str, Any]
 PRIMARIES: dict[tuple[Any, ...], Any] = {}
 PRIMARIES_LOCK = threading.Lock()
+REGISTERED: dict[tuple[str, str], tuple[str, int]] = {}
+"""Server and port, by zone and primary's name, of the resources that the program has made in this run; `destroy` makes none."""
 
 
 class ZoneRecordsProvider(ResourceProvider):
@@ -49,13 +53,16 @@ class ZoneRecordsProvider(ResourceProvider):
 
     def check(self, _olds: Props, news: Props) -> CheckResult:
         """Nothing is left to refuse: the program has checked it all."""
-        return CheckResult(plain(news), [])
+        news = plain(news)
+        REGISTERED[news["zone"], news["primary"]] = place_of(news)
+        return CheckResult(news, [])
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
-        """Another zone or owner is another resource; by which key the server is asked is no part of it."""
+        """Another zone is another resource. Another key or primary's name sends nothing, and is kept for the next time."""
         olds, news = plain(_olds), plain(_news)
-        replaces = [key for key in ("zone", "owner") if olds.get(key) != news.get(key)]
-        changed = any(olds.get(key) != news.get(key) for key in ("records", "server", "port"))
+        replaces = ["zone"] if olds.get("zone") != news.get("zone") else []
+        counted = ("records", "owner", "server", "port", "key", "primary")
+        changed = any(olds.get(key) != news.get(key) for key in counted)
         return DiffResult(changes=bool(replaces) or changed, replaces=replaces, delete_before_replace=True)
 
     def create(self, props: Props) -> CreateResult:
@@ -67,8 +74,8 @@ class ZoneRecordsProvider(ResourceProvider):
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
         """Write what differs, and remove what is no longer wanted."""
         olds, news = plain(_olds), plain(_news)
-        moved = (olds.get("server"), olds.get("port")) != (news["server"], news["port"])
-        self.written(news, {} if moved else olds.get("records") or {}, news["records"])
+        moved = place_of(olds) != place_of(news)
+        self.written(news, {} if moved else olds.get("records") or {}, news["records"], olds["owner"])
         return UpdateResult(news)
 
     def read(self, id_: str, props: Props) -> ReadResult:
@@ -84,22 +91,36 @@ class ZoneRecordsProvider(ResourceProvider):
         return ReadResult(id_, found, inputs=dict(found))
 
     def delete(self, _id: str, _props: Props) -> None:
-        """Remove what was written."""
+        """Remove what was written, unless the primary has moved."""
         props = plain(_props)
+        now = REGISTERED.get((props["zone"], str(props.get("primary"))))
+        if now and now != place_of(props):
+            where = f"{props['zone']} at {props['server']} port {props['port']}"
+            warn(
+                f"{where}: the primary {props['primary']} is {now[0]} port {now[1]} now; what is here is left as it is"
+            )
+            return
         self.written(props, props.get("records") or {}, {})
 
     def primary(self, props: Mapping[str, Any]) -> Any:
         """The server that the zone is at."""
         return primary_of(self.config, props)
 
-    def written(self, props: Props, previous: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-        """Make the names that differ have the wanted records. Raises ServerError, then none of them has changed."""
+    def written(
+        self, props: Props, previous: Mapping[str, str], wanted: Mapping[str, str], former: str | None = None
+    ) -> None:
+        """Make the names that differ have the wanted records. Raises ServerError, then none of them has changed.
+
+        `former`: the owner until now, where that is another one: then all names get the new one's markers.
+        """
+        zone, owner = props["zone"], props["owner"]
         before, after = by_name(previous), by_name(wanted)
-        names = [name for name in dict.fromkeys([*after, *before]) if before.get(name) != after.get(name)]
+        handed = former not in (None, owner)
+        names = [name for name in dict.fromkeys([*after, *before]) if handed or before.get(name) != after.get(name)]
         if not names:
             return
-        zone, owner, primary = props["zone"], props["owner"], self.primary(props)
-        intended = plan(zone, owner, names, previous, wanted, primary.look(zone, names))
+        primary = self.primary(props)
+        intended = plan(zone, owner, names, previous, wanted, primary.look(zone, names), former or owner)
         if intended.refused:
             remedy = "rename it, or take the name over by changing that record; see docs/config.md, sixstead:dns"
             raise ServerError(zone, "\n  ".join([*intended.refused, "nothing was changed"]), remedy)
@@ -137,15 +158,31 @@ class ZoneRecords(Resource, module="sixstead", name="ZoneRecords"):
         records: pulumi.Input[Mapping[str, str]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        inputs = {"zone": zone, "owner": owner, "server": place.server, "port": place.port, "key": place.key}
-        super().__init__(ZoneRecordsProvider(), f"{zone}@{place.name}", {**inputs, "records": records}, opts)
+        inputs: dict[str, Any] = {"zone": zone, "owner": owner, "primary": place.name}
+        inputs |= {"server": place.server, "port": place.port, "key": place.key, "records": records}
+        opts = formerly(f"{zone}@{place.name}", opts)
+        super().__init__(ZoneRecordsProvider(), f"{zone}@{place.at}", inputs, opts)
+
+
+def place_of(props: Mapping[str, Any]) -> tuple[str, int]:
+    """Server and port of a resource's inputs."""
+    return str(props["server"]), int(props["port"])
+
+
+def key_of(config: Callable[[str], Any], props: Mapping[str, Any]) -> str:
+    """The name of the key that this server takes: as today's config says, or as it was where that has left the config."""
+    found = dns_of(config)
+    here = [p for p in found.primaries.values() if (p.server, p.port) == place_of(props)] if found else []
+    zone = found.zones.get(str(props["zone"])) if found else None
+    here.sort(key=lambda place: zone is None or place not in zone.primaries)
+    return here[0].key if here else str(props["key"])
 
 
 def primary_of(config: Callable[[str], Any], props: Mapping[str, Any]) -> Any:
     """The server of a resource's inputs, with the key of that name from the secret `tsigKey`: one for each process."""
     from .primary import Primary  # here, as dnspython is needed by the provider only
 
-    server, port = str(props["server"]), int(props["port"])
-    key = key_named(config("tsigKey"), str(props["key"]), str(props["zone"]))
+    server, port = place_of(props)
+    key = key_named(config("tsigKey"), key_of(config, props), str(props["zone"]))
     with PRIMARIES_LOCK:
         return PRIMARIES.setdefault((server, port, key), Primary(server, port, key))

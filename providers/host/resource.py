@@ -10,7 +10,7 @@ from pulumi.dynamic import Resource, ResourceProvider
 
 
 class HostResource(Resource):
-    """A thing on a host; see provider.py for what the inputs mean. Outputs have the same names."""
+    """A thing on a host; see provider.py for what the inputs mean, `more` are the kind's own. Outputs have the same names."""
 
     key: pulumi.Output[str]
     state: pulumi.Output[dict[str, Any]]
@@ -25,11 +25,13 @@ class HostResource(Resource):
         params: Mapping[str, Any] | None = None,
         secret_state: Mapping[str, Any] | None = None,
         data_loss: str = "",
+        more: Mapping[str, Any] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         inputs: dict[str, Any] = {
             "key": key or name,
             "state": dict(state),
+            **(more or {}),
         }
         if params:
             inputs["params"] = dict(params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import time
@@ -27,7 +28,7 @@ class Named:
     """A running BIND with zones that take updates with the key `sixstead`."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.key = folder, primary.KEY
         folder.mkdir()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -56,8 +57,21 @@ class Named:
     def log(self) -> str:
         return (self.folder / "log").read_text()
 
+    def rename_key(self, name: str) -> None:
+        """Take updates with the key of another name and the same secret, and with the old one no more."""
+        path = self.folder / "named.conf"
+        path.write_text(
+            path.read_text().replace(f'key "{self.key}"', f'key "{name}"').replace(f"key {self.key};", f"key {name};")
+        )
+        self.key = name
+        self.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 15
+        while self.log().count("running") < 2:
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
+
     def keyring(self) -> dict[object, object]:
-        return dns.tsigkeyring.from_text({"sixstead": SECRET})
+        return dns.tsigkeyring.from_text({self.key: SECRET})
 
     def edit(self, zone: str, *lines: str) -> None:
         """What somebody else does: `add NAME TTL TYPE VALUE`, `delete NAME [TYPE]`; names are relative to the zone."""

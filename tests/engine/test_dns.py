@@ -321,6 +321,118 @@ def test_a_primary_that_leaves_the_config_loses_the_names_that_it_was_given(name
     assert [named.records(zone, markers=True) for zone in ZONES] == [{}, {}, {}]
 
 
+def place(named: Named, **changes: Any) -> dict[str, Any]:
+    return {"provider": "rfc2136", "server": "127.0.0.1", "port": named.port, "key": "sixstead", **changes}
+
+
+def test_a_primary_that_is_called_otherwise_keeps_its_names(names: Names, named: Named) -> None:
+    names.server()
+    names.up()
+    before = named.serials()
+    names.updates()
+    names.has(primaries={"hidden": place(named)})
+    names.up()
+    assert named.records() == WANTED
+    assert (named.serials(), names.updates()) == (before, 0)
+    names.up("--expect-no-changes")
+    names.has(primaries={})
+    names.up()
+    assert [named.records(zone, markers=True) for zone in ZONES] == [{}, {}, {}]
+
+
+def test_a_primary_by_another_address_keeps_its_names_where_they_were(names: Names, named: Named) -> None:
+    names.server()
+    names.up()
+    before = named.serials()
+    names.has(primaries={"ns1": place(named, server="localhost")})
+    done = names.up()
+    assert f"the primary ns1 is localhost port {named.port} now; what is here is left as it is" in said(done)
+    assert named.serials() == before
+    names.up("--expect-no-changes")
+    # not a move, as nothing was written at the new address
+    names.has(primaries={"ns1": place(named, port=1)})
+    names.run("destroy", "--yes", "--skip-preview")
+    assert [named.records(zone, markers=True) for zone in ZONES] == [{}, {}, {}]
+
+
+def test_a_tsig_key_may_be_called_otherwise_at_any_time(names: Names, named: Named) -> None:
+    names.server()
+    names.up()
+    before = named.serials()
+    names.updates()
+    for name in ("second", "third"):
+        named.rename_key(name)
+        names.set_key(f"hmac-sha256:{name}:{SECRET}")
+        names.has(primaries={"ns1": place(named, key=name)})
+        names.run("preview", "--refresh")
+        if name == "second":
+            names.up()
+            assert (named.serials(), names.updates()) == (before, 0)
+            names.up("--refresh", "--expect-no-changes")
+    # with the state of the last key, and names to remove
+    names.run("destroy", "--yes", "--skip-preview")
+    assert [named.records(zone, markers=True) for zone in ZONES] == [{}, {}, {}]
+
+
+def test_the_state_has_the_last_key_for_when_the_primary_leaves(names: Names, named: Named) -> None:
+    names.server()
+    names.up()
+    named.rename_key("second")
+    names.set_key(f"hmac-sha256:second:{SECRET}")
+    names.has(primaries={"ns1": place(named, key="second")})
+    names.up()
+    # With another primary, without names, as a provider that nothing needs any more has the config of the last `up`.
+    empty = {"domain": "example.net", "zones": {"2001:db8:9::/64": {}}}
+    names.has(primaries={"ns2": place(named, server="localhost", key="second")}, **empty)
+    names.up()
+    assert [named.records(zone, markers=True) for zone in ZONES] == [{}, {}, {}]
+
+
+def test_a_wildcard_makes_no_name_somebody_elses(names: Names, named: Named) -> None:
+    wildcards = {"* TXT": '60 "v=spf1 -all"', "* A": "60 192.0.2.99", "* AAAA": "60 2001:db8:ffff::99"}
+    named.edit(
+        "example.net", *(f"add {name.split()[0]} 60 {name.split()[1]} {text[3:]}" for name, text in wildcards.items())
+    )
+    named.edit(REVERSE, "add * 60 PTR pool.example.net.", 'add * 60 TXT "pool"')
+    names.server()
+    names.up()
+    assert named.records() == {**WANTED, **wildcards}
+    assert len(named.records(REVERSE)) == 3 + 2
+    names.up("--refresh", "--expect-no-changes")
+    names.run("destroy", "--yes", "--skip-preview")
+    assert named.records(markers=True) == wildcards
+    # the names that are there are theirs, with and without records that a wildcard has too, and so is the wildcard itself
+    named.edit(
+        "example.net", "add mail 60 AAAA 2001:db8:ffff::25", "add web 60 TXT theirs", "add _sixstead.kvm1 60 TXT odd"
+    )
+    names.has(zones={"example.net": {"cname": {"*": "web"}}})
+    theirs = named.records(markers=True)
+    text = said(names.up(status=None))
+    for refused in (
+        "mail.example.net (AAAA 2001:db8:ffff::25)",
+        "web.example.net (other records)",
+        "kvm1.example.net (",
+        "*.example.net (",
+    ):
+        assert refused in text
+    assert named.records(markers=True) == theirs
+
+
+def test_another_owner_takes_the_names_along_in_one_step(names: Names, named: Named) -> None:
+    names.server()
+    names.up()
+    before = named.serials()
+    names.server(guests={"web": {"address": "::80"}})
+    names.has(owner="home")
+    names.up()
+    assert [new - old for old, new in zip(before, named.serials(), strict=True)] == [1, 1, 1]
+    assert named.records() == {name: text for name, text in WANTED.items() if name != "mail AAAA"}
+    marks = {text for zone in ZONES for name, text in named.records(zone, markers=True).items() if "_sixstead" in name}
+    assert marks == {'300 "sixstead owner=home"'}
+    names.run("destroy", "--yes", "--skip-preview")
+    assert [named.records(zone, markers=True) for zone in ZONES] == [{}, {}, {}]
+
+
 def test_a_zone_that_the_server_does_not_serve_or_lets_nobody_update_is_told(names: Names, named: Named) -> None:
     names.server()
     names.has(zones={"example.org": {}})

@@ -157,6 +157,44 @@ def test_what_was_changed_there_by_hand_is_shown_and_mended(project: Project, cl
     assert cloud.ptrs[WEB] == "web.example.net"
 
 
+def test_a_ptr_record_that_was_changed_by_hand_is_reset_all_the_same(project: Project, cloud: Cloud) -> None:
+    project.server("web", "mail")
+    project.raised("kvm1")
+    cloud.ptrs[WEB] = cloud.ptrs[MAIL] = "elsewhere.example.org"
+    project.server("web")
+    project.raised("kvm1")
+    assert MAIL not in cloud.ptrs
+    assert cloud.ptrs[WEB] == "elsewhere.example.org"
+    project.run("destroy", "--yes", "--skip-preview", stack="kvm1")
+    assert cloud.ptrs == {}
+
+
+def test_a_name_has_no_owner_but_each_record_set_has(project: Project, cloud: Cloud) -> None:
+    cloud.put("example.net", "web", "A", "192.0.2.77")
+    project.server("web")
+    project.raised("kvm1")
+    project.has()
+    project.raised("dev")
+    web = {name: text for name, text in cloud.names.items() if name.startswith("web")}
+    assert web == {"web.example.net A": "600 192.0.2.77", "web.example.net AAAA": f"300 {WEB}"}
+    project.run("destroy", "--yes", "--skip-preview")
+    assert cloud.names == {"web.example.net A": "600 192.0.2.77"}
+
+
+def test_a_primary_that_is_called_otherwise_changes_nothing(project: Project, cloud: Cloud) -> None:
+    cloud.zones.clear()
+    project.server("web")
+    project.raised("kvm1")
+    for name in ("hetzner", "elsewhere"):
+        project.has(primaries={name: {"provider": "hcloud", "create_zones": True}})
+        if name == "hetzner":
+            project.raised("dev")
+            cloud.changes()
+    project.raised("dev", "--expect-no-changes")
+    assert cloud.changes() == []
+    assert cloud.names["web.example.net AAAA"] == f"300 {WEB}"
+
+
 def test_a_record_set_that_somebody_else_made_is_refused_and_left(project: Project, cloud: Cloud) -> None:
     cloud.put("example.net", "web", "AAAA", "2001:db8:ffff::77")
     project.server("web")

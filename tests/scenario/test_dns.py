@@ -196,12 +196,51 @@ def test_a_zone_file_is_written_to_a_server_and_removed_again(server: Stack, nam
     names.up()
 
 
+def test_zone_files_stay_when_their_primary_or_their_owner_is_called_otherwise(names: Names) -> None:
+    primaries = names.config["dns"]["primaries"]
+    place = primaries.pop("files")
+    file = f"/etc/zones/{ZONE}.sixstead"
+    before = names.server("stat", "-c", "%i %Y", file)
+    primaries["renamed"] = place
+    names.write()
+    names.up()
+    assert names.server("stat", "-c", "%i %Y", file) == before
+    names.config["dns"]["owner"] = "somebody"
+    names.write()
+    names.up()
+    assert names.server("stat", "-c", "%i %Y", file) == before
+    names.up("--refresh", "--expect-no-changes")
+
+
+def test_two_directories_of_a_server_go_one_by_one(names: Names) -> None:
+    primaries = names.config["dns"]["primaries"]
+    primaries["more"] = {**primaries["renamed"], "directory": "/etc/more-zones"}
+    names.write()
+    names.up()
+    assert names.server("ls", "/etc/zones") == names.server("ls", "/etc/more-zones") != ""
+    del primaries["renamed"]
+    names.write()
+    names.up()
+    assert names.server("ls", "-d", "/etc/zones", check=False) == ""
+    assert f"{ZONE}.sixstead" in names.server("ls", "/etc/more-zones")
+
+
+def test_zone_files_stay_when_their_server_is_given_by_another_address(names: Names) -> None:
+    place = names.config["dns"]["primaries"]["more"]
+    place["ssh"] = {**place["ssh"], "host": SERVER6}
+    names.write()
+    done = names.up()
+    assert f"the primary more is at {SERVER6} port 22 now; the zone files here are left as they are" in done.text
+    assert f"{ZONE}.sixstead" in names.server("ls", "/etc/more-zones")
+    names.up("--expect-no-changes")
+
+
 def test_destroy_removes_all_of_it_and_nothing_of_others(names: Names) -> None:
     names.destroy()
     assert names.resolved(f"{names.lab.name}.{ZONE}", "A") == ["NXDOMAIN"]
     assert names.pointed(SERVER4) == ["NXDOMAIN"]
     assert names.resolved(f"theirs.{ZONE}", "AAAA") == ["300 2001:db8:ffff::77"]
-    assert names.server("ls", "-d", "/etc/zones", check=False) == ""
+    assert names.server("ls", "-d", "/etc/zones", "/etc/more-zones", check=False) == ""
 
 
 def test_the_key_is_found_nowhere(names: Names) -> None:

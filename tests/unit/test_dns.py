@@ -17,9 +17,10 @@ import yaml
 
 from components.outputs import outputs
 from providers.dns.keys import key_named
-from providers.dns.ownership import Seen, marker_name, owned, plan
+from providers.dns.ownership import Seen, marker_name, marker_of, owned, plan
 from providers.dns.primary import do, require
 from providers.dns.records import Conflict, by_name, published, unpublished
+from providers.dns.zone_files import today, typed
 from providers.dns.zone_records import ZoneRecordsProvider
 from providers.dns.zone_text import zone_text
 from providers.host.errors import ServerError
@@ -326,6 +327,43 @@ def test_a_later_edit_is_kept_and_told_when_the_name_goes() -> None:
     assert found.kept == ["web.example.net is no longer marked as ours: it is left as it is (AAAA 2001:db8:1::80)"]
 
 
+def test_only_what_begins_like_a_marker_is_one() -> None:
+    assert marker_of([""]) is None
+    assert marker_of(["v=spf1 -all", "x"]) is None
+    assert marker_of([OURS]) == OURS
+    assert marker_of([OURS, "beside it"]) == f"beside it, {OURS}"
+
+
+def test_names_of_the_last_owner_are_marked_anew_and_nobody_elses() -> None:
+    seen = {"web.example.net": Seen({"AAAA": "300 2001:db8:1::80"}, OURS)}
+    found = plan("example.net", "new", ["web.example.net"], WEB, WEB, seen, "dns").changes["web.example.net"]
+    assert found.prerequisites == (MARK,)
+    assert found.updates == (
+        ("delete", "_sixstead.web.example.net", "TXT", OURS),
+        ("add", "_sixstead.web.example.net", "300", "TXT", "sixstead owner=new"),
+    )
+    gone = plan("example.net", "new", ["web.example.net"], WEB, {}, seen, "dns").changes["web.example.net"]
+    assert ("delete", "_sixstead.web.example.net", "TXT", OURS) in gone.updates
+    assert plan("example.net", "new", ["web.example.net"], WEB, WEB, seen, "third").refused
+
+
+def test_a_resource_is_named_after_its_place() -> None:
+    primaries = settings_of({}).primaries
+    assert primaries["ns1"].at == "2001-db8--53:53"
+    assert primaries["cloud"].at == "hcloud"
+    assert primaries["files"].at == "192.0.2.1:22/etc/nsd/zones"
+
+
+def test_the_login_to_a_server_with_zone_files_is_todays_where_it_is_still_the_same_server() -> None:
+    primaries = list(settings_of({}).primaries.values())
+    now = typed(next(place.ssh for place in primaries if place.ssh))
+    old = {**now, "user": "admin", "host_key": ["another"]}
+    assert today("files", old, primaries) == today("other", old, primaries) == now
+    for moved in ({"host": "192.0.2.2"}, {"port": 2222}):
+        assert today("files", {**old, **moved}, primaries) == {**old, **moved}
+    assert today("files", old, []) == old
+
+
 def test_a_wildcards_marker_is_beside_it() -> None:
     assert marker_name("*.example.net") == "_sixstead-any.example.net"
     assert marker_name("web.example.net") == "_sixstead.web.example.net"
@@ -391,10 +429,13 @@ def test_a_key_that_is_none_is_told_without_it(text: str | None, words: str) -> 
     assert error.value.__cause__ is None
 
 
-def test_another_key_is_no_change_and_another_zone_is_another_resource() -> None:
+def test_another_key_or_primarys_name_is_kept_and_another_zone_is_another_resource() -> None:
     provider = ZoneRecordsProvider()
-    old = {"zone": "a", "owner": "o", "server": "s", "port": 53, "key": "k", "records": {"x A": "1 y"}}
-    assert not provider.diff("", old, {**old, "key": "other", "port": 53.0}).changes
+    old = {"zone": "a", "owner": "o", "server": "s", "port": 53, "key": "k", "primary": "p", "records": {"x A": "1 y"}}
+    assert not provider.diff("", old, {**old, "port": 53.0}).changes
+    for name in ("key", "primary", "owner"):
+        found = provider.diff("", old, {**old, name: "other"})
+        assert (found.changes, found.replaces) == (True, [])
     assert provider.diff("", old, {**old, "records": {}}).changes
     assert provider.diff("", old, {**old, "server": "t"}).replaces == []
     assert provider.diff("", old, {**old, "zone": "b"}).replaces == ["zone"]
@@ -429,12 +470,12 @@ def test_hetzners_dns_is_pulumis_own() -> None:
     found = ast.literal_eval(done.stdout or "[]")
     assert [row for row in found if row[1].startswith("hcloud")] == [
         (
-            "example.net@cloud",
+            "example.net@hcloud",
             "hcloud:index/zone:Zone",
             {"mode": "primary", "name": "example.net", "ttl": 300.0},
         ),
         (
-            "web.example.net AAAA@cloud",
+            "web.example.net AAAA@hcloud",
             "hcloud:index/zoneRrset:ZoneRrset",
             {
                 "name": "web",
@@ -445,7 +486,7 @@ def test_hetzners_dns_is_pulumis_own() -> None:
             },
         ),
         (
-            "www.example.net CNAME@cloud",
+            "www.example.net CNAME@hcloud",
             "hcloud:index/zoneRrset:ZoneRrset",
             {
                 "name": "www",
