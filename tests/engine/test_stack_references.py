@@ -20,7 +20,9 @@ def test_outputs_of_another_stack_are_read_anew_and_secret_ones_stay_so(toys: li
         assert PLANTED not in toy.up().stdout
         assert json.loads(toy.run("outputs").stdout) == {"open": ["a", 1], "hidden": "[secret]"}
         assert json.loads(toy.run("outputs", "hidden", "--show-secrets").stdout) == PLANTED
-        texts = [path.read_text(errors="replace") for path in toy.dir.rglob("*.json")]
+        # pulumi's history quotes the stack file, where the toy's secret stands in plain
+        files = [path for path in toy.dir.rglob("*.json") if "history" not in path.parts]
+        texts = [path.read_text(errors="replace") for path in files]
         assert not any(PLANTED in text for text in texts)
 
         toy.has(stack="other", exports={"open": "b", "hidden": {"secret": PLANTED}})
