@@ -76,10 +76,12 @@ class World:
         document["config"].update({f"sixstead:{name}": value for name, value in sections.items()})
         return {self.stack_file: yaml.safe_dump(document, sort_keys=False)}
 
-    def run(self, kind: str, commit: str, fork: bool = False, key: str | None = None) -> tuple[str, Runner]:
-        """Let a forge's workflow run; the comment that is there afterwards."""
+    def run(
+        self, kind: str, commit: str, fork: bool = False, key: str | None = None, agit: bool = False
+    ) -> tuple[str, Runner]:
+        """Let a forge's workflow run; the comment that is there afterwards. agit: see `offer`."""
         with forge_server(kind) as forge:
-            offer(forge, commit, fork)
+            offer(forge, commit, fork, agit)
             place = self.folder / f"{kind}-{commit[:12]}-{fork}"
             shutil.rmtree(place, ignore_errors=True)
             runner = Runner(
@@ -114,8 +116,9 @@ class World:
         return [PASSPHRASE, PASSWORD, TOKEN, *lines]
 
 
-def offer(forge: ForgeServer, commit: str, fork: bool) -> None:
-    """Make a forge have the change."""
+def offer(forge: ForgeServer, commit: str, fork: bool, agit: bool = False) -> None:
+    """Make a forge have the change. agit: as Forgejo has one that was pushed to refs/for/main, by anybody who may read."""
+    branch = {"label": "", "ref": "refs/pull/5/head"} if agit else {"label": "topic", "ref": "topic"}
     own, theirs = {"full_name": "owner/servers"}, {"full_name": "mallory/servers"}
     forge.changes = [
         {
@@ -130,7 +133,7 @@ def offer(forge: ForgeServer, commit: str, fork: bool) -> None:
         else {
             "id": 5,
             "number": 5,
-            "head": {"sha": commit, "repo": theirs if fork else own},
+            "head": {"sha": commit, "repo": theirs if fork else own, **branch},
             "base": {"ref": "main", "repo": own},
         }
     ]

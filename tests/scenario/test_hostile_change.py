@@ -94,14 +94,14 @@ def test_code_of_a_change_is_never_run(world: World, kind: str) -> None:
     assert "<details>" not in comment
 
 
-@pytest.mark.parametrize("kind", FORGES)
-def test_a_fork_gets_neither_host_nor_secrets(world: World, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "agit"), [*((kind, False) for kind in FORGES), ("forgejo", True)])
+def test_a_fork_gets_neither_host_nor_secrets(world: World, kind: str, agit: bool) -> None:
     document = world.config()
     document["config"]["sixstead:server"]["name"] = "renamed.example"
     commit = world.propose({world.stack_file: yaml.safe_dump(document, sort_keys=False)})
     before = state_of(world.stack)
     world.stack.cost()
-    comment, runner = world.run(kind, commit, fork=True)
+    comment, runner = world.run(kind, commit, fork=not agit, agit=agit)
     unharmed(world, before, comment, runner)
     assert "Made without the stack's state, credentials and server" in comment
     assert "No drift" not in comment
