@@ -13,10 +13,11 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from cli.comment import LIMIT, marker
-from cli.markdown import code, fenced
+from cli.comment import CUT, LIMIT, cut, marker
+from cli.markdown import code, fenced, size
 from cli.touched import Touched, touched
 from engine.errors import EngineError
 from providers.host.sessions import OBSERVER_KEY
@@ -39,6 +40,10 @@ MOST = 20
 """Stacks that one comment shows."""
 
 
+Run = Callable[[list[str], Path, bool], tuple[str, int | None]]
+"""`said`, or what stands for it."""
+
+
 def run(args: argparse.Namespace, root: Path) -> int:
     """Print what is touched, or the comment; 1 where a preview failed."""
     try:
@@ -58,8 +63,9 @@ def run(args: argparse.Namespace, root: Path) -> int:
     return 1 if failed else 0
 
 
-def review(found: Touched, args: argparse.Namespace, root: Path) -> tuple[str, bool]:
-    """The comment, and whether any preview failed."""
+def review(found: Touched, args: argparse.Namespace, root: Path, run: Run | None = None) -> tuple[str, bool]:
+    """The comment, and whether any preview failed. run: by what our own verbs are run."""
+    run = run or said
     head = [marker(ABOUT), f"<!-- {found.head} on {found.since} -->"]
     head += [f"## Preview of {found.head[:10]} on {found.since[:10]}", ""]
     if found.code:
@@ -71,7 +77,7 @@ def review(found: Touched, args: argparse.Namespace, root: Path) -> tuple[str, b
             f"Stacks: {', '.join(code(name) for name in found.names) or 'none'}",
             "",
         ]
-        return "\n".join(head), False
+        return cut("\n".join(head), LIMIT), False
     if not found.stacks:
         return "\n".join([*head, "No stack is touched.", ""]), False
     if args.without_secrets:
@@ -81,37 +87,43 @@ def review(found: Touched, args: argparse.Namespace, root: Path) -> tuple[str, b
         args.refresh = False
         head += [f"{OBSERVER_KEY} is not set, so no server is asked.", ""]
     shown = sorted(found.stacks)[:MOST]
-    limit = (LIMIT - len("\n".join(head)) - 4000) // len(shown)
-    sections, failed = [], False
-    for stack in shown:
-        content = found.stacks[stack]
-        if content is None:
-            sections.append(
-                f"### {code(stack)}: its file is removed\n\nThat changes nothing on the server: `destroy` does.\n"
-            )
-            continue
-        with tempfile.TemporaryDirectory(prefix="sixstead-") as directory:
-            file = Path(directory) / "proposed.yaml"
+    if len(found.stacks) > MOST:
+        head += [f"**Cut:** {len(found.stacks) - MOST} more stacks are touched.", ""]
+    failed = False
+    with tempfile.TemporaryDirectory(prefix="sixstead-") as directory:
+        files = {stack: Path(directory) / f"{number}.yaml" for number, stack in enumerate(shown)}
+        rehearsals: dict[str, str] = {}
+        for stack, file in files.items():
+            content = found.stacks[stack]
+            if content is None:
+                continue
             file.write_bytes(content)
-            text, well = section(stack, file, args, root, limit)
-            sections.append(text)
-            failed |= not well
             if args.rehearse:
-                text, status = rehearsal(stack, file, found.since, root)
+                text, status = rehearsal(stack, file, found.since, root, run)
                 head += verdict(stack, status)
-                sections.append(text)
+                rehearsals[stack] = cut(text, LIMIT // (3 * len(shown)), "**Cut:** the rest of this rehearsal.")
                 failed |= status != 0
-    left = sorted(found.stacks)[MOST:]
-    sections += [f"**Cut:** {len(left)} more stacks are touched.\n"] if left else []
-    return "\n".join([*head, *sections]), failed
+        # What the previews may take is known when the rest is: a comment that is too long could not be posted at all.
+        rest = LIMIT - sum(size(part) + 1 for part in [*head, *rehearsals.values()]) - CUT
+        sections = []
+        for stack, file in files.items():
+            if found.stacks[stack] is None:
+                sections.append(
+                    f"### {code(stack)}: its file is removed\n\nThat changes nothing on the server: `destroy` does.\n"
+                )
+                continue
+            text, well = section(stack, file, args, root, rest // len(shown), run)
+            sections += [text, *([rehearsals[stack]] if stack in rehearsals else [])]
+            failed |= not well
+    return cut("\n".join([*head, *sections]), LIMIT), failed
 
 
-def section(stack: str, file: Path, args: argparse.Namespace, root: Path, limit: int) -> tuple[str, bool]:
+def section(stack: str, file: Path, args: argparse.Namespace, root: Path, limit: int, run: Run) -> tuple[str, bool]:
     """One stack's part of the comment, and whether its preview went well."""
     verb = ["preview", "--markdown", f"--limit={limit}", "-s", stack, "--proposed", str(file), "--non-interactive"]
     verb += ["--offline"] if args.without_secrets else ["--refresh"] if args.refresh else []
     verb += ["--engine", args.engine] if args.engine else []
-    text, status = said(verb, root, args.without_secrets)
+    text, status = run(verb, root, args.without_secrets)
     if status is None:
         return f"### {code(stack)}: the preview took longer than {SECONDS} s\n", False
     if not text.startswith(marker(stack)):
@@ -119,11 +131,11 @@ def section(stack: str, file: Path, args: argparse.Namespace, root: Path, limit:
     return text.split("\n", 1)[1], status == 0
 
 
-def rehearsal(stack: str, file: Path, since: str, root: Path) -> tuple[str, int]:
+def rehearsal(stack: str, file: Path, since: str, root: Path, run: Run) -> tuple[str, int]:
     """The change made in a simulated server, as a part of the comment; 0 where it went well, 1 where it would lock out or
     did not hold. It gets no secret: it needs none."""
     verb = ["rehearse", "-s", stack, "--from", since, "--proposed", str(file), "--markdown"]
-    text, status = said(verb, root, without_secrets=True)
+    text, status = run(verb, root, True)
     if status is None:
         return f"### {code(stack)}: the rehearsal took longer than {SECONDS} s\n", 2
     if status not in (0, 1) or not text.strip():

@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+LONGEST = 65_536
+"""Characters of a comment; GitHub's limit."""
 NAMES = {"github": "github-actions[bot]", "forgejo": "previewer", "gitlab": "project_7_bot"}
 
 
@@ -38,6 +40,8 @@ class ForgeServer:
         page = int(parse_qs(url.query).get("page", ["1"])[0])
         size = int(parse_qs(url.query).get("per_page", ["30"])[0])
         path = re.sub(r"^/api/v[14](/projects/7|/repos/owner/servers)?", "", url.path)
+        if len(body.get("body", "")) > LONGEST:
+            return 422, {"message": "body is too long (maximum is 65536 characters)"}
         if path == "/user":
             return 200, {"login": NAMES[self.kind], "username": NAMES[self.kind]}
         if path in ("/pulls", "/merge_requests"):
