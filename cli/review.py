@@ -10,38 +10,31 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
+import signal
 import tempfile
-from collections.abc import Callable
+import time
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from cli.comment import CUT, LIMIT, cut, marker
 from cli.markdown import code, fenced, size
+from cli.own_verbs import SECONDS, Run, said
 from cli.touched import Touched, touched
 from engine.errors import EngineError
 from providers.host.sessions import OBSERVER_KEY
 
 ABOUT = "review"
 """What the marker of a review's comment says."""
-SECONDS = 900
-"""How long one preview may take."""
-HARMLESS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PULUMI_HOME", "SIXSTEAD_ENGINE", "PULUMI_SKIP_UPDATE_CHECK")
-"""Variables of a preview without secrets; it gets no other."""
-NOT_ITS = (
-    "GITHUB_TOKEN",
-    "SIXSTEAD_REVIEW_TOKEN",
-    "CI_JOB_TOKEN",
-    "ACTIONS_RUNTIME_TOKEN",
-    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
-)
-"""Variables that no preview needs."""
 MOST = 20
 """Stacks that one comment shows."""
 
 
-Run = Callable[[list[str], Path, bool], tuple[str, int | None]]
-"""`said`, or what stands for it."""
+WITHIN, TOGETHER, LEAST = 840, 1500, 60
+"""Seconds: for one rehearsal, so that it ends by itself before SECONDS are over and takes its lab down; for all rehearsals of
+a comment; and what must be left of them for another one."""
+TOO_LONG = 124
+"""How a rehearsal ends whose time is up (lab.rehearse)."""
 
 
 def run(args: argparse.Namespace, root: Path) -> int:
@@ -52,6 +45,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
         if args.verb == "review":
             print("\n".join([marker(ABOUT), "", "## Nothing is previewed", "", *fenced(str(error)), ""]), end="")
         raise
+    signal.signal(signal.SIGTERM, interrupted)
     if args.verb == "changed":
         if args.json:
             print(json.dumps({"stacks": found.names, "code": found.code}, indent=2))
@@ -61,6 +55,11 @@ def run(args: argparse.Namespace, root: Path) -> int:
     text, failed = review(found, args, root)
     print(text, end="")
     return 1 if failed else 0
+
+
+def interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
+    """A job that is cancelled ends what it has begun, as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def review(found: Touched, args: argparse.Namespace, root: Path, run: Run | None = None) -> tuple[str, bool]:
@@ -89,7 +88,7 @@ def review(found: Touched, args: argparse.Namespace, root: Path, run: Run | None
     shown = sorted(found.stacks)[:MOST]
     if len(found.stacks) > MOST:
         head += [f"**Cut:** {len(found.stacks) - MOST} more stacks are touched.", ""]
-    failed = False
+    failed, until = False, time.monotonic() + TOGETHER
     with tempfile.TemporaryDirectory(prefix="sixstead-") as directory:
         files = {stack: Path(directory) / f"{number}.yaml" for number, stack in enumerate(shown)}
         rehearsals: dict[str, str] = {}
@@ -99,7 +98,8 @@ def review(found: Touched, args: argparse.Namespace, root: Path, run: Run | None
                 continue
             file.write_bytes(content)
             if args.rehearse:
-                text, status = rehearsal(stack, file, found.since, root, run)
+                left = int(until - time.monotonic())
+                text, status = rehearsal(stack, file, found.since, root, min(left, WITHIN), run)
                 head += verdict(stack, status)
                 rehearsals[stack] = cut(text, LIMIT // (3 * len(shown)), "**Cut:** the rest of this rehearsal.")
                 failed |= status != 0
@@ -131,13 +131,15 @@ def section(stack: str, file: Path, args: argparse.Namespace, root: Path, limit:
     return text.split("\n", 1)[1], status == 0
 
 
-def rehearsal(stack: str, file: Path, since: str, root: Path, run: Run) -> tuple[str, int]:
+def rehearsal(stack: str, file: Path, since: str, root: Path, within: int, run: Run) -> tuple[str, int]:
     """The change made in a simulated server, as a part of the comment; 0 where it went well, 1 where it would lock out or
-    did not hold. It gets no secret: it needs none."""
-    verb = ["rehearse", "-s", stack, "--from", since, "--proposed", str(file), "--markdown"]
+    did not hold. It gets no secret: it needs none. within: seconds."""
+    if within < LEAST:
+        return f"### {code(stack)}: not rehearsed, as rehearsals have {TOGETHER} s together\n", 2
+    verb = ["rehearse", "-s", stack, "--from", since, "--proposed", str(file), "--markdown", f"--within={within}"]
     text, status = run(verb, root, True)
-    if status is None:
-        return f"### {code(stack)}: the rehearsal took longer than {SECONDS} s\n", 2
+    if status in (None, TOO_LONG):
+        return f"### {code(stack)}: the rehearsal took longer than {within} s\n", 2
     if status not in (0, 1) or not text.strip():
         return f"### {code(stack)}: it could not be rehearsed here (status {status})\n", 2
     return text, status
@@ -148,32 +150,3 @@ def verdict(stack: str, status: int) -> list[str]:
     if status == 1:
         return [f"**{code(stack)}: the rehearsal went wrong. Read why below, before this is merged.**", ""]
     return [f"{code(stack)} could not be rehearsed.", ""] if status else []
-
-
-def said(verb: list[str], root: Path, without_secrets: bool) -> tuple[str, int | None]:
-    """What a verb of ours prints, and its status; None where it took too long. Its standard error is dropped: a job's log is
-    read by strangers, and nobody masks secrets in it."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", *verb],
-            cwd=root,
-            env=environment(without_secrets),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return "", None
-    return done.stdout.decode(errors="replace"), done.returncode
-
-
-def environment(without_secrets: bool) -> dict[str, str]:
-    """What a preview gets of this process's variables."""
-    package = str(Path(__file__).resolve().parent.parent)
-    if without_secrets:
-        found = {name: os.environ[name] for name in HARMLESS if name in os.environ}
-    else:
-        found = {name: value for name, value in os.environ.items() if name not in NOT_ITS}
-    return {**found, "PYTHONPATH": package}

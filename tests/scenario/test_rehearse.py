@@ -152,6 +152,13 @@ def test_an_interrupted_rehearsal_leaves_no_lab(tmp_path: Path, number: signal.S
     assert "Traceback" not in text
 
 
+def test_a_rehearsal_that_takes_too_long_ends_and_leaves_no_lab(tmp_path: Path) -> None:
+    done = Change(tmp_path, networks=networks(rdnss=["2001:db8:53::1"])).rehearse("--within", "4")
+    assert done.code == 124
+    assert done.shows("rehearse: it took longer than 4 s")
+    assert "Traceback" not in done.text
+
+
 def test_a_stack_that_no_lab_can_be_made_to_is_refused_by_its_key(tmp_path: Path) -> None:
     done = Change(tmp_path, server={"os": "debian-11"}).rehearse()
     assert (done.code, done.text) == (
