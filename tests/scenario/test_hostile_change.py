@@ -15,7 +15,7 @@ import yaml
 from cli.comment import marker
 from lab.keys import public_key
 from tests.scenario.harness import PROJECT, Stack
-from tests.scenario.proposals import PASSPHRASE, PASSWORD, TOKEN, World, listen, make_origin, offer, salted
+from tests.scenario.proposals import PASSPHRASE, PASSWORD, World, listen, make_origin, offer, offered, salted
 from tests.scenario.runner import Runner
 from tests.scenario.test_observer import state_of
 from tests.unit.forge_server import NAMES, forge_server
@@ -191,12 +191,7 @@ def test_the_comment_is_updated_and_nobody_elses(world: World) -> None:
     with forge_server("gitlab") as forge:
         offer(forge, commit, False)
         forge.comments[5] = [{"id": 1, "body": f"{marker('review')}\nby mallory", "author": "mallory"}]
-        place = world.folder / "twice"
-        runner = Runner(
-            "gitlab", world.origin, place, {**forge.variables(), **world.stack_variables()},
-            {"PULUMI_CONFIG_PASSPHRASE": PASSPHRASE, "SIXSTEAD_OBSERVER_KEY": str(world.key), "SIXSTEAD_REVIEW_TOKEN": TOKEN},
-            {"PULUMI_BACKEND_URL": f"file://{world.stack.folder}/state"},
-        )  # fmt: skip
+        runner = world.runner(forge, "twice")
         assert runner.pull_request(5, False), runner.said
         written = len([r for r in forge.requests if r[0] != "GET"])
         assert runner.pull_request(5, False), runner.said
@@ -207,3 +202,16 @@ def test_the_comment_is_updated_and_nobody_elses(world: World) -> None:
         assert runner.pull_request(5, False), runner.said
         assert [c["author"] for c in forge.comments[5]] == ["mallory", NAMES["gitlab"]]
         assert forge.comments[5][0]["body"].endswith("by mallory")
+
+
+@pytest.mark.parametrize("kind", ["forgejo", "gitlab"])
+def test_a_change_that_takes_no_comment_does_not_stop_the_others(world: World, kind: str) -> None:
+    commits = {number: world.propose(world.proposal(keys={}), number=number) for number in (3, 5)}
+    with forge_server(kind) as forge:
+        forge.locked.add(3)
+        forge.changes = [offered(kind, number, commits.get(number, "0" * 40)) for number in (2, 3, 5)]
+        runner = world.runner(forge, f"{kind}-locked")
+        assert not runner.pull_request(5, False), "nobody is told that two changes have no comment"
+        assert "status 403" in runner.said
+        assert {number: len(comments) for number, comments in forge.comments.items()} == {2: 0, 3: 0, 5: 1}
+        assert "### Preview of" in forge.comments[5][0]["body"]

@@ -25,6 +25,8 @@ class ForgeServer:
     def __init__(self, kind: str, address: str) -> None:
         self.kind, self.address = kind, address
         self.comments: dict[int, list[dict[str, Any]]] = {}
+        self.locked: set[int] = set()
+        """Pull requests that take no comments: a locked conversation."""
         self.changes: list[dict[str, Any]] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
 
@@ -48,6 +50,8 @@ class ForgeServer:
             return 200, self.changes[(page - 1) * size : page * size]
         if match := re.fullmatch(r"/(?:issues|merge_requests)/(\d+)/(?:comments|notes)", path):
             found = self.comments.setdefault(int(match[1]), [])
+            if method == "POST" and int(match[1]) in self.locked:
+                return 403, {"message": "the conversation is locked"}
             if method == "POST":
                 found.append({"id": 1000 + len(found), "body": body["body"], "author": NAMES[self.kind]})
                 return 201, {}
