@@ -35,7 +35,7 @@ def text_of(args: argparse.Namespace, root: Path, stack: str, preview: Preview, 
 
 
 def about(root: Path, stack: str, config_file: str | None) -> tuple[str, list[str]]:
-    """The server's address as the config has it, and every secret that this process can know of."""
+    """Where the server is, as the config has it, and every secret that this process can know of."""
     secrets = [os.environ[name] for name in ENVIRONMENT if os.environ.get(name)]
     try:
         project = Project.load(root)
@@ -44,9 +44,16 @@ def about(root: Path, stack: str, config_file: str | None) -> tuple[str, list[st
         return "?", secrets
     for value in config.raw.values():
         secrets += in_plain(value, config.crypter)
-    server = config.raw.get(f"{project.name}:server")
+    return place(config.raw.get(f"{project.name}:server"), config.raw.get(f"{project.name}:dns")), secrets
+
+
+def place(server: Any, dns: Any) -> str:
+    """Where a stack's changes would be made: its server's address, or the names of its primaries."""
+    if isinstance(dns, Mapping):
+        primaries = dns.get("primaries")
+        return ", ".join(map(str, primaries)) if isinstance(primaries, Mapping) and primaries else "no primary"
     ssh = server.get("ssh") if isinstance(server, Mapping) else None
-    return str(ssh.get("host", "?")) if isinstance(ssh, Mapping) else "?", secrets
+    return str(ssh.get("host", "?")) if isinstance(ssh, Mapping) else "?"
 
 
 def in_plain(value: Any, crypter: Crypter) -> Iterator[str]:

@@ -172,6 +172,16 @@ def test_a_change_of_secrets_alone_needs_no_lab(tmp_path: Path) -> None:
     assert (done.code, done.text.splitlines()[0]) == (0, "### Rehearsal of `kvm7`: nothing to rehearse")
 
 
+def test_a_change_of_names_needs_no_lab(tmp_path: Path) -> None:
+    change = Change(tmp_path)
+    dns = {"servers": ["kvm1"], "zones": {"example.net": {}}}
+    change.write({"sixstead:dns": dns})
+    git(tmp_path, "commit", "-qam", "names")
+    change.write({"sixstead:dns": {**dns, "settled": True}})
+    done = change.rehearse("--markdown")
+    assert (done.code, done.text.splitlines()[0]) == (0, "### Rehearsal of `kvm7`: nothing to rehearse")
+
+
 def test_a_proposed_file_is_the_change(tmp_path: Path) -> None:
     change = Change(tmp_path)
     proposed = tmp_path / "proposed.yaml"
