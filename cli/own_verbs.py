@@ -15,8 +15,18 @@ SECONDS = 900
 """How long one verb may take."""
 PATIENCE = 60
 """Seconds for it to end when it is told to: a rehearsal takes its lab down."""
-HARMLESS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PULUMI_HOME", "SIXSTEAD_ENGINE", "PULUMI_SKIP_UPDATE_CHECK")
-"""Variables of a preview without secrets; it gets no other."""
+HARMLESS = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "PULUMI_HOME",
+    "SIXSTEAD_ENGINE",
+    "SIXSTEAD_LAB_CACHE",
+    "PULUMI_SKIP_UPDATE_CHECK",
+)
+"""Variables of a preview without secrets, and of a rehearsal; they get no other."""
 NOT_ITS = (
     "GITHUB_TOKEN",
     "SIXSTEAD_REVIEW_TOKEN",

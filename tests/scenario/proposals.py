@@ -169,10 +169,10 @@ def make_origin(world: World) -> None:
         ["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=PROJECT, capture_output=True, check=True
     )
     for name in names.stdout.decode().split("\0"):
-        if name and (PROJECT / name).is_file() and not name.startswith(("stacks/", "tests/", "lab/")):
+        if name and (PROJECT / name).is_file() and not name.startswith(("stacks/", "tests/")):
             (world.origin / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, world.origin / name)
-    (world.origin / "setup").write_text(f"#!/bin/sh\nln -sfn {PROJECT}/.venv .venv\n")
+    (world.origin / "setup").write_text(f"#!/bin/sh\nln -sfn {PROJECT}/.venv .venv\necho setup: $*\n")
     (world.origin / "stacks").mkdir()
     shutil.copy(world.stack.file, world.origin / world.stack_file)
     world.git("init", "-q", "-b", "main", ".")

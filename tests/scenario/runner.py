@@ -79,7 +79,8 @@ class Runner:
             for name, text in step.get("env", {}).items():
                 expression = re.fullmatch(r"\$\{\{ (\S+) \}\}", text)
                 assert expression, text
-                given[name] = values[expression[1]]
+                # A variable that nobody has set is empty.
+                given[name] = values.get(expression[1], "") if text[4:].startswith("vars.") else values[expression[1]]
                 self.given += [expression[1]] if expression[1].startswith("secrets.") else []
             well &= self.script(step["run"], place / "work", {**self.environment(place), **given})
         return well

@@ -215,3 +215,20 @@ def test_a_change_that_takes_no_comment_does_not_stop_the_others(world: World, k
         assert "status 403" in runner.said
         assert {number: len(comments) for number, comments in forge.comments.items()} == {2: 0, 3: 0, 5: 1}
         assert "### Preview of" in forge.comments[5][0]["body"]
+
+
+@pytest.mark.parametrize("kind", FORGES)
+def test_changes_are_rehearsed_where_the_owner_wants_it_and_forks_are_not(world: World, kind: str) -> None:
+    """A change of a secret alone: a rehearsal of it needs no lab."""
+    commit = world.propose(world.proposal(robotPassword={"secure": "v1:AAAA:BBBB"}))
+    for fork, wanted, given in ((False, True, "yes"), (False, False, ""), (False, False, "no"), (True, False, "yes")):
+        with forge_server(kind) as forge:
+            offer(forge, commit, fork)
+            runner = world.runner(forge, f"{kind}-rehearsed", SIXSTEAD_REHEARSE=given)
+            runner.pull_request(5, fork)
+            comment = forge.comments[5][0]["body"]
+        assert ("### Rehearsal of `" in comment) == wanted, runner.said
+        assert ("nothing to rehearse" in comment) == wanted
+        assert ("### Preview of `" in comment) or fork
+        # one job goes through all changes there, and makes ready for a lab whatever they are
+        assert ("setup: --lab" in runner.said) == (given == "yes" and not (fork and kind == "github"))
