@@ -232,3 +232,34 @@ def test_changes_are_rehearsed_where_the_owner_wants_it_and_forks_are_not(world:
         assert ("### Preview of `" in comment) or fork
         # one job goes through all changes there, and makes ready for a lab whatever they are
         assert ("setup: --lab" in runner.said) == (given == "yes" and not (fork and kind == "github"))
+
+
+def test_a_push_to_githubs_default_branch_previews_open_changes_anew(world: World) -> None:
+    own = world.propose(world.proposal(keys={}), number=5)
+    theirs = world.propose(world.proposal(keys={}), number=6)
+    before = state_of(world.stack)
+    main = world.git("rev-parse", "main")
+    with forge_server("github") as forge:
+        forge.locked.add(4)
+        forge.changes = [
+            offered("github", 4, world.propose(world.proposal(keys={}), number=4)),
+            offered("github", 5, own),
+            offered("github", 6, theirs, fork=True),
+            offered("github", 7, "0" * 40),
+        ]
+        runner = world.runner(forge, "again")
+        assert runner.push("topic")
+        assert forge.requests == [], "another branch's push is none of this"
+        assert not runner.push("main"), "nobody is told that two of them failed"
+        found = {number: [c["body"] for c in comments] for number, comments in forge.comments.items()}
+        written = len([r for r in forge.requests if r[0] != "GET"])
+        forge.changes = forge.changes[1:3]
+        assert runner.push("main"), runner.said
+        assert len([r for r in forge.requests if r[0] != "GET"]) == written, "they have their comments"
+    assert found[4] == []
+    assert f"<!-- {own} on {main} -->" in found[5][0]
+    assert "The server was not asked" not in found[5][0]
+    assert f"<!-- {theirs} on {main} -->" in found[6][0]
+    assert "Made without the stack's state, credentials and server" in found[6][0]
+    assert "## Nothing is previewed" in found[7][0]
+    unharmed(world, before, "".join(map(str, found.values())), runner)
