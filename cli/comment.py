@@ -19,6 +19,7 @@ LIMIT = 65_536
 """Characters that GitHub takes for a comment; they are counted as UTF-8 here, which is never fewer."""
 CUT = 400
 """What is kept free for the notes on what was left out."""
+TOO_LONG = "**Cut:** this comment is longer than a comment may be."
 OPS = ("delete", "replace", "update", "create", "read")
 """In the order in which they are shown: what takes something away first."""
 SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "+-", "read": ">"}
@@ -188,17 +189,38 @@ def fitted(head: str, blocks: Sequence[str], foot: str, limit: int) -> str:
     """Head, as many blocks as there is room for, and a note on the others. The head alone may be too long, too."""
     room = limit - CUT - size(foot)
     if size(head) > room:
-        cut = head.encode()[: room - CUT].decode(errors="ignore").rsplit("\n", 1)[0]
-        run = max((len(r) for r in re.findall(r"(?m)^`{3,}", cut)), default=0)
-        close = "\n" + "`" * run if len(re.findall(r"(?m)^`{3,}", cut)) % 2 else ""
-        return f"{cut}{close}\n\n**Cut:** this comment is longer than a comment may be.\n\n{foot}"
+        kept = head.encode()[: room - CUT].decode(errors="ignore").rsplit("\n", 1)[0]
+        run = max((len(r) for r in re.findall(r"(?m)^`{3,}", kept)), default=0)
+        close = "\n" + "`" * run if len(re.findall(r"(?m)^`{3,}", kept)) % 2 else ""
+        return f"{kept}{close}\n\n{TOO_LONG}\n\n{foot}"
     room -= size(head)
-    kept, left = [], 0
+    fitting, left = [], 0
     for text in blocks:
         if size(text) + 1 <= room:
-            kept.append(text)
+            fitting.append(text)
             room -= size(text) + 1
         else:
             left += 1
     note = [f"**Cut:** {left} of {len(blocks)} diffs are too long for a comment.\n"] if left else []
-    return "\n".join([head, *kept, *note, foot])
+    return "\n".join([head, *fitting, *note, foot])
+
+
+def cut(text: str, limit: int, note: str = TOO_LONG) -> str:
+    """A text of at most `limit` bytes: lines from its beginning, up to one that leaves no fence and no <details> open."""
+    if size(text) <= limit:
+        return text
+    end = f"\n{note}\n"
+    lines, fence, folded, whole, room = text.split("\n"), "", 0, 0, limit - size(end)
+    for number, line in enumerate(lines, 1):
+        room -= size(line) + 1
+        if room < 0:
+            break
+        run = line[: len(line) - len(line.lstrip("`"))]
+        if fence:
+            fence = "" if line == fence else fence
+        elif len(run) >= 3:
+            fence = run
+        else:
+            folded += line.startswith("<details>") - (line == "</details>")
+        whole = whole if fence or folded else number
+    return "\n".join([*lines[:whole], end])

@@ -29,7 +29,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 @dataclass(frozen=True)
 class Open:
-    """An open pull request: its number, its newest commit, the branch it goes to, whether it comes from a fork."""
+    """An open pull request: its number, its newest commit, the branch it goes to, whether it may be a stranger's."""
 
     number: int
     head: str
@@ -86,15 +86,12 @@ class Forge:
         """The open pull requests. What is no number or no commit in the answer is left out."""
         gitlab = self.kind == "gitlab"
         for entry in self.pages("/merge_requests?state=opened" if gitlab else "/pulls?state=open"):
-            head, base = entry.get("head") or {}, entry.get("base") or {}
             if gitlab:
                 number, sha, target = entry["iid"], entry["sha"], entry["target_branch"]
-                fork = entry["source_project_id"] != entry["target_project_id"]
             else:
-                number, sha, target = entry["number"], head["sha"], base["ref"]
-                fork = (head.get("repo") or {}).get("full_name") != (base.get("repo") or {}).get("full_name")
+                number, sha, target = entry["number"], entry["head"]["sha"], entry["base"]["ref"]
             if isinstance(number, int) and re.fullmatch(r"[0-9a-f]{40,64}", str(sha)):
-                yield Open(number, str(sha), str(target), fork)
+                yield Open(number, str(sha), str(target), not own_branch(self.kind, entry))
 
     def pages(self, path: str) -> Iterator[dict[str, Any]]:
         """Every entry of a list. Forgejo gives some lists whole, whatever the page."""
@@ -122,6 +119,26 @@ class Forge:
             raise EngineError(f"{self.kind}: {method} {url.split('?')[0]}: status {error.code}{remedy}") from None
         except (OSError, ValueError) as error:
             raise EngineError(f"{self.kind}: {method} {url.split('?')[0]}: {error}") from None
+
+
+def own_branch(kind: str, entry: Mapping[str, Any]) -> bool:
+    """Whether a pull request comes from a branch of the repository itself, which only those make who may push to it.
+
+    What is not clear does not. On Forgejo and Gitea anybody who may read can push to `refs/for/BRANCH` (AGit): that has
+    the repository itself for its head's, but no branch: an empty `label`, and `refs/pull/N/head` for a `ref`. So has a
+    branch that is deleted by now (services/convert/pull.go of both).
+    """
+    if kind == "gitlab":
+        source = entry.get("source_project_id")
+        return isinstance(source, int) and source == entry.get("target_project_id")
+    head, base = entry.get("head") or {}, entry.get("base") or {}
+    name = (head.get("repo") or {}).get("full_name")
+    if not name or name != (base.get("repo") or {}).get("full_name"):
+        return False
+    if kind == "github":
+        return True
+    label, ref = head.get("label"), head.get("ref")
+    return bool(label) and isinstance(ref, str) and bool(ref) and not ref.startswith("refs/pull/")
 
 
 def of_environment(kind: str) -> Forge:

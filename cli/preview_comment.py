@@ -16,6 +16,9 @@ from engine.secrets import Crypter
 
 ENVIRONMENT = ("PULUMI_CONFIG_PASSPHRASE", "SIXSTEAD_OBSERVER_KEY", "PULUMI_ACCESS_TOKEN", "SIXSTEAD_REVIEW_TOKEN")
 """Variables whose values never stand in a comment."""
+FILES = ("PULUMI_CONFIG_PASSPHRASE_FILE", "SIXSTEAD_OBSERVER_KEY")
+"""Variables that may name a file, whose text does not either."""
+LARGEST = 1 << 20
 
 
 def text_of(args: argparse.Namespace, root: Path, stack: str, preview: Preview, *, refreshed: bool) -> str:
@@ -35,18 +38,41 @@ def text_of(args: argparse.Namespace, root: Path, stack: str, preview: Preview, 
 
 
 def about(root: Path, stack: str, config_file: str | None) -> tuple[str, list[str]]:
-    """The server's address as the config has it, and every secret that this process can know of."""
-    secrets = [os.environ[name] for name in ENVIRONMENT if os.environ.get(name)]
+    """Where the server is, as the config has it, and every secret that this process can know of."""
+    secrets = [*(os.environ[name] for name in ENVIRONMENT if os.environ.get(name)), *in_files()]
     try:
         project = Project.load(root)
         config = StackConfig(project.config_file(stack, config_file), stack, project.name)
     except EngineError:
         return "?", secrets
-    for value in config.raw.values():
-        secrets += in_plain(value, config.crypter)
-    server = config.raw.get(f"{project.name}:server")
+    for key, value in config.raw.items():
+        plain = list(in_plain(value, config.crypter))
+        secrets += plain
+        if key == f"{project.name}:tsigKey":
+            # hmac-sha256:NAME:BASE64, a line each; the key alone is as secret as the line.
+            secrets += [line.rsplit(":", 1)[-1] for text in plain for line in text.splitlines()]
+    return place(config.raw.get(f"{project.name}:server"), config.raw.get(f"{project.name}:dns")), secrets
+
+
+def in_files() -> Iterator[str]:
+    """The texts of the files that FILES name. What can't be read can't be shown either."""
+    for name in FILES:
+        path = os.environ.get(name, "")
+        if path and "\n" not in path:
+            try:
+                with Path(path).expanduser().open(encoding="utf-8") as file:
+                    yield file.read(LARGEST)
+            except (OSError, ValueError, RuntimeError):
+                continue
+
+
+def place(server: Any, dns: Any) -> str:
+    """Where a stack's changes would be made: its server's address, or the names of its primaries."""
+    if isinstance(dns, Mapping):
+        primaries = dns.get("primaries")
+        return ", ".join(map(str, primaries)) if isinstance(primaries, Mapping) and primaries else "no primary"
     ssh = server.get("ssh") if isinstance(server, Mapping) else None
-    return str(ssh.get("host", "?")) if isinstance(ssh, Mapping) else "?", secrets
+    return str(ssh.get("host", "?")) if isinstance(ssh, Mapping) else "?"
 
 
 def in_plain(value: Any, crypter: Crypter) -> Iterator[str]:

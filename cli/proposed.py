@@ -4,6 +4,8 @@ How the server and the hoster are reached, the credentials and all secrets stay 
 branch's); where the proposal has others, the preview says so, or there is none:
 
 - `server.ssh`, `rdns.endpoint`, keys of other namespaces (`hcloud:endpoint`) and everything beside `config:` are the base's;
+- so is how a primary of `sixstead:dns` is spoken to, by its name; a primary that the base does not have is not previewed;
+- of other stacks' outputs, those of the base's repository alone are read;
 - a secret may stand only where the base has the very same one: copied to another place, it would be decrypted and shown;
 - a SHA512SUMS file of the machine that previews may be named only if the base names it.
 """
@@ -14,7 +16,7 @@ import argparse
 import copy
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,11 @@ from engine.config import Project
 from engine.errors import EngineError
 from settings import NAMESPACE, SECTIONS
 
+DNS = f"{NAMESPACE}dns"
 LARGEST = 1 << 20
 """Bytes of a stack file."""
+CONNECTION = ("ssh", "server", "port", "key")
+"""What of a primary says who is spoken to, and with which key. (Its `directory` and `reload` say what is wanted.)"""
 OFFLINE = (
     "Made without the stack's state, credentials and server: everything is shown as new.",
     "The stack has no state yet: everything is shown as new.",
@@ -44,13 +49,18 @@ def use(args: argparse.Namespace, root: Path, directory: Path) -> None:
     base = document(own) if own.exists() else None
     offline = args.offline or base is None
     change = document(Path(args.proposed))
-    merged, notes = without_credentials(change) if base is None or offline else proposed(base, change)
+    stacks = {file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in own.parent.glob("Pulumi.*.yaml")}
+    merged, notes = without_credentials(change) if base is None or offline else proposed(base, change, stacks)
     file = directory / f"Pulumi.{own.stem.removeprefix('Pulumi.')}.yaml"
     file.write_text("".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in merged.items()))
     args.config_file = str(file)
     file_backend = project.backend_url.startswith("file://")
     stateless = file_backend and not Backend(project.backend_url, project.root).exists(project.name, args.stack)
     if offline or stateless:
+        if DNS in merged["config"]:
+            raise EngineError(
+                f"{DNS} publishes what other stacks' states say, which are not read here: nothing is previewed"
+            )
         args.refresh = False
         state = directory / "state"
         state.mkdir()
@@ -80,14 +90,19 @@ def document(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not isinstance(config or {}, dict):
         raise EngineError(f"{path.name}: not a stack file: `config:` and mappings below it")
     named = {str(k) if ":" in str(k) else f"{NAMESPACE}{k}": v for k, v in (config or {}).items()}
-    for section in SECTIONS:
+    for section in (*SECTIONS, bare(DNS)):
         if isinstance(named.get(NAMESPACE + section), str):
             raise EngineError(f"{path.name}: {NAMESPACE}{section} is a text; write YAML mappings")
     return {**found, "config": named}
 
 
-def proposed(base: Mapping[str, Any], change: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The document to preview, and notes on what of the change is not in it. Raises EngineError for a moved secret."""
+def proposed(
+    base: Mapping[str, Any], change: Mapping[str, Any], stacks: Collection[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """The document to preview, and notes on what of the change is not in it. stacks: those that the base branch has files of.
+
+    Raises EngineError for a moved secret, and for what can't be previewed safely.
+    """
     before, after = base["config"], change["config"]
     kept = {key: value for key, value in before.items() if not key.startswith(NAMESPACE) or bare(key) in KEYS}
     theirs = {key: value for key, value in after.items() if not key.startswith(NAMESPACE) or bare(key) in KEYS}
@@ -99,14 +114,9 @@ def proposed(base: Mapping[str, Any], change: Mapping[str, Any]) -> tuple[dict[s
         notes.append(
             "Credentials, encryption and settings of other providers are those of the base branch in this preview."
         )
-    server, own = result.get(f"{NAMESPACE}server"), before.get(f"{NAMESPACE}server")
-    if not isinstance(server, dict) or not isinstance(own, dict) or not isinstance(own.get("ssh"), dict):
-        raise EngineError(f"{NAMESPACE}server.ssh is missing: nothing is previewed")
-    if server.get("ssh") != own["ssh"]:
-        notes.append(
-            "**The change alters `server.ssh`.** It was not used: the server was reached as the base branch says."
-        )
-    server["ssh"] = copy.deepcopy(own["ssh"])
+    if (DNS in before) != (DNS in result):
+        raise EngineError(f"{DNS} comes or goes, which makes it another kind of stack: look at this change yourself")
+    notes += published_by_base(before, result, stacks) if DNS in before else reached_by_base(before, result)
     rdns = result.get(f"{NAMESPACE}rdns")
     if isinstance(rdns, dict):
         base_rdns = before.get(f"{NAMESPACE}rdns")
@@ -117,6 +127,57 @@ def proposed(base: Mapping[str, Any], change: Mapping[str, Any]) -> tuple[dict[s
         rdns.update({"endpoint": endpoint} if endpoint is not None else {})
     refuse_moved(before, result)
     return {**base, "config": {**kept, **result}}, notes
+
+
+def reached_by_base(before: Mapping[str, Any], result: dict[str, Any]) -> list[str]:
+    """Make a server's `ssh` the base's; what is to be said of that."""
+    server, own = result.get(f"{NAMESPACE}server"), before.get(f"{NAMESPACE}server")
+    if not isinstance(server, dict) or not isinstance(own, dict) or not isinstance(own.get("ssh"), dict):
+        raise EngineError(f"{NAMESPACE}server.ssh is missing: nothing is previewed")
+    altered = server.get("ssh") != own["ssh"]
+    server["ssh"] = copy.deepcopy(own["ssh"])
+    note = "**The change alters `server.ssh`.** It was not used: the server was reached as the base branch says."
+    return [note] if altered else []
+
+
+def published_by_base(before: Mapping[str, Any], result: dict[str, Any], stacks: Collection[str]) -> list[str]:
+    """Make the connections of a `dns` stack's primaries the base's; what is to be said of that.
+
+    Raises EngineError for a primary that the base does not have, and for a server whose records were not published so far
+    and whose stack is none of the base's repository: whatever the credentials here can read would be shown.
+    """
+    for key in result:
+        if bare(key) in SECTIONS:
+            raise EngineError(f"{key} can't stand beside {DNS}: nothing is previewed")
+    dns, own = result[DNS], before[DNS]
+    if not isinstance(dns, dict) or not isinstance(own, dict):
+        raise EngineError(f"{DNS} is no map: nothing is previewed")
+    servers, known = dns.get("servers") or (), {str(name) for name in own.get("servers") or ()} | set(stacks)
+    if not isinstance(servers, dict | list | tuple):
+        raise EngineError(f"{DNS}.servers is no list and no map: nothing is previewed")
+    for name in map(str, servers):
+        if name not in known:
+            raise EngineError(
+                f"{DNS}.servers: the base branch has no stack {name!r}, so its records are not read: look at this change yourself"
+            )
+    primaries, owns = dns.get("primaries") or {}, own.get("primaries") or {}
+    if not isinstance(primaries, dict) or not isinstance(owns, dict):
+        raise EngineError(f"{DNS}.primaries is no map: nothing is previewed")
+    altered = False
+    for name, place in primaries.items():
+        old = owns.get(name)
+        if not isinstance(place, dict) or not isinstance(old, dict) or place.get("provider") != old.get("provider"):
+            raise EngineError(
+                f"{DNS}.primaries.{name} is none of the base branch's, or of another provider there, and nobody else is"
+                " spoken to in a preview: look at this change yourself"
+            )
+        kept = {key: copy.deepcopy(old[key]) for key in CONNECTION if key in old}
+        altered |= {key: place[key] for key in CONNECTION if key in place} != kept
+        for key in CONNECTION:
+            place.pop(key, None)
+        place.update(kept)
+    note = "**The change alters how a primary is reached** (`ssh`, `server`, `port` or `key`). It was not used."
+    return [note] if altered else []
 
 
 def without_credentials(change: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

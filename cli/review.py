@@ -10,33 +10,31 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
+import signal
 import tempfile
+import time
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
-from cli.comment import LIMIT, marker
-from cli.markdown import code, fenced
+from cli.comment import CUT, LIMIT, cut, marker
+from cli.markdown import code, fenced, size
+from cli.own_verbs import SECONDS, Run, said
 from cli.touched import Touched, touched
 from engine.errors import EngineError
 from providers.host.sessions import OBSERVER_KEY
 
 ABOUT = "review"
 """What the marker of a review's comment says."""
-SECONDS = 900
-"""How long one preview may take."""
-HARMLESS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PULUMI_HOME", "SIXSTEAD_ENGINE", "PULUMI_SKIP_UPDATE_CHECK")
-"""Variables of a preview without secrets; it gets no other."""
-NOT_ITS = (
-    "GITHUB_TOKEN",
-    "SIXSTEAD_REVIEW_TOKEN",
-    "CI_JOB_TOKEN",
-    "ACTIONS_RUNTIME_TOKEN",
-    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
-)
-"""Variables that no preview needs."""
 MOST = 20
 """Stacks that one comment shows."""
+
+
+WITHIN, TOGETHER, LEAST = 840, 1500, 60
+"""Seconds: for one rehearsal, so that it ends by itself before SECONDS are over and takes its lab down; for all rehearsals of
+a comment; and what must be left of them for another one."""
+TOO_LONG = 124
+"""How a rehearsal ends whose time is up (lab.rehearse)."""
 
 
 def run(args: argparse.Namespace, root: Path) -> int:
@@ -47,6 +45,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
         if args.verb == "review":
             print("\n".join([marker(ABOUT), "", "## Nothing is previewed", "", *fenced(str(error)), ""]), end="")
         raise
+    signal.signal(signal.SIGTERM, interrupted)
     if args.verb == "changed":
         if args.json:
             print(json.dumps({"stacks": found.names, "code": found.code}, indent=2))
@@ -58,8 +57,14 @@ def run(args: argparse.Namespace, root: Path) -> int:
     return 1 if failed else 0
 
 
-def review(found: Touched, args: argparse.Namespace, root: Path) -> tuple[str, bool]:
-    """The comment, and whether any preview failed."""
+def interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
+    """A job that is cancelled ends what it has begun, as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def review(found: Touched, args: argparse.Namespace, root: Path, run: Run | None = None) -> tuple[str, bool]:
+    """The comment, and whether any preview failed. run: by what our own verbs are run."""
+    run = run or said
     head = [marker(ABOUT), f"<!-- {found.head} on {found.since} -->"]
     head += [f"## Preview of {found.head[:10]} on {found.since[:10]}", ""]
     if found.code:
@@ -71,7 +76,7 @@ def review(found: Touched, args: argparse.Namespace, root: Path) -> tuple[str, b
             f"Stacks: {', '.join(code(name) for name in found.names) or 'none'}",
             "",
         ]
-        return "\n".join(head), False
+        return cut("\n".join(head), LIMIT), False
     if not found.stacks:
         return "\n".join([*head, "No stack is touched.", ""]), False
     if args.without_secrets:
@@ -81,37 +86,44 @@ def review(found: Touched, args: argparse.Namespace, root: Path) -> tuple[str, b
         args.refresh = False
         head += [f"{OBSERVER_KEY} is not set, so no server is asked.", ""]
     shown = sorted(found.stacks)[:MOST]
-    limit = (LIMIT - len("\n".join(head)) - 4000) // len(shown)
-    sections, failed = [], False
-    for stack in shown:
-        content = found.stacks[stack]
-        if content is None:
-            sections.append(
-                f"### {code(stack)}: its file is removed\n\nThat changes nothing on the server: `destroy` does.\n"
-            )
-            continue
-        with tempfile.TemporaryDirectory(prefix="sixstead-") as directory:
-            file = Path(directory) / "proposed.yaml"
+    if len(found.stacks) > MOST:
+        head += [f"**Cut:** {len(found.stacks) - MOST} more stacks are touched.", ""]
+    failed, until = False, time.monotonic() + TOGETHER
+    with tempfile.TemporaryDirectory(prefix="sixstead-") as directory:
+        files = {stack: Path(directory) / f"{number}.yaml" for number, stack in enumerate(shown)}
+        rehearsals: dict[str, str] = {}
+        for stack, file in files.items():
+            content = found.stacks[stack]
+            if content is None:
+                continue
             file.write_bytes(content)
-            text, well = section(stack, file, args, root, limit)
-            sections.append(text)
-            failed |= not well
             if args.rehearse:
-                text, status = rehearsal(stack, file, found.since, root)
+                left = int(until - time.monotonic())
+                text, status = rehearsal(stack, file, found.since, root, min(left, WITHIN), run)
                 head += verdict(stack, status)
-                sections.append(text)
+                rehearsals[stack] = cut(text, LIMIT // (3 * len(shown)), "**Cut:** the rest of this rehearsal.")
                 failed |= status != 0
-    left = sorted(found.stacks)[MOST:]
-    sections += [f"**Cut:** {len(left)} more stacks are touched.\n"] if left else []
-    return "\n".join([*head, *sections]), failed
+        # What the previews may take is known when the rest is: a comment that is too long could not be posted at all.
+        rest = LIMIT - sum(size(part) + 1 for part in [*head, *rehearsals.values()]) - CUT
+        sections = []
+        for stack, file in files.items():
+            if found.stacks[stack] is None:
+                sections.append(
+                    f"### {code(stack)}: its file is removed\n\nThat changes nothing on the server: `destroy` does.\n"
+                )
+                continue
+            text, well = section(stack, file, args, root, rest // len(shown), run)
+            sections += [text, *([rehearsals[stack]] if stack in rehearsals else [])]
+            failed |= not well
+    return cut("\n".join([*head, *sections]), LIMIT), failed
 
 
-def section(stack: str, file: Path, args: argparse.Namespace, root: Path, limit: int) -> tuple[str, bool]:
+def section(stack: str, file: Path, args: argparse.Namespace, root: Path, limit: int, run: Run) -> tuple[str, bool]:
     """One stack's part of the comment, and whether its preview went well."""
     verb = ["preview", "--markdown", f"--limit={limit}", "-s", stack, "--proposed", str(file), "--non-interactive"]
     verb += ["--offline"] if args.without_secrets else ["--refresh"] if args.refresh else []
     verb += ["--engine", args.engine] if args.engine else []
-    text, status = said(verb, root, args.without_secrets)
+    text, status = run(verb, root, args.without_secrets)
     if status is None:
         return f"### {code(stack)}: the preview took longer than {SECONDS} s\n", False
     if not text.startswith(marker(stack)):
@@ -119,13 +131,15 @@ def section(stack: str, file: Path, args: argparse.Namespace, root: Path, limit:
     return text.split("\n", 1)[1], status == 0
 
 
-def rehearsal(stack: str, file: Path, since: str, root: Path) -> tuple[str, int]:
+def rehearsal(stack: str, file: Path, since: str, root: Path, within: int, run: Run) -> tuple[str, int]:
     """The change made in a simulated server, as a part of the comment; 0 where it went well, 1 where it would lock out or
-    did not hold. It gets no secret: it needs none."""
-    verb = ["rehearse", "-s", stack, "--from", since, "--proposed", str(file), "--markdown"]
-    text, status = said(verb, root, without_secrets=True)
-    if status is None:
-        return f"### {code(stack)}: the rehearsal took longer than {SECONDS} s\n", 2
+    did not hold. It gets no secret: it needs none. within: seconds."""
+    if within < LEAST:
+        return f"### {code(stack)}: not rehearsed, as rehearsals have {TOGETHER} s together\n", 2
+    verb = ["rehearse", "-s", stack, "--from", since, "--proposed", str(file), "--markdown", f"--within={within}"]
+    text, status = run(verb, root, True)
+    if status in (None, TOO_LONG):
+        return f"### {code(stack)}: the rehearsal took longer than {within} s\n", 2
     if status not in (0, 1) or not text.strip():
         return f"### {code(stack)}: it could not be rehearsed here (status {status})\n", 2
     return text, status
@@ -136,32 +150,3 @@ def verdict(stack: str, status: int) -> list[str]:
     if status == 1:
         return [f"**{code(stack)}: the rehearsal went wrong. Read why below, before this is merged.**", ""]
     return [f"{code(stack)} could not be rehearsed.", ""] if status else []
-
-
-def said(verb: list[str], root: Path, without_secrets: bool) -> tuple[str, int | None]:
-    """What a verb of ours prints, and its status; None where it took too long. Its standard error is dropped: a job's log is
-    read by strangers, and nobody masks secrets in it."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", *verb],
-            cwd=root,
-            env=environment(without_secrets),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return "", None
-    return done.stdout.decode(errors="replace"), done.returncode
-
-
-def environment(without_secrets: bool) -> dict[str, str]:
-    """What a preview gets of this process's variables."""
-    package = str(Path(__file__).resolve().parent.parent)
-    if without_secrets:
-        found = {name: os.environ[name] for name in HARMLESS if name in os.environ}
-    else:
-        found = {name: value for name, value in os.environ.items() if name not in NOT_ITS}
-    return {**found, "PYTHONPATH": package}

@@ -15,8 +15,8 @@ import yaml
 from lab.errors import LabError
 from lab.lab import PROJECT, Lab
 
-_SECONDS = 1200
-"""How long one run may take."""
+_SECONDS = 600
+"""How long one run may take; within what the whole rehearsal may (lab.rehearse.WITHIN)."""
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,18 @@ from lab.watch import Target, reachable, targets, watching
 
 BACK_WITHIN = 75
 """Seconds within which what should answer after the change does: the server undoes an unconfirmed one in less."""
+WITHIN = 840
+"""Seconds for a whole rehearsal, without taking its lab down."""
+TOO_LONG = 124
+"""Exit status of one that took longer, as timeout(1) has it."""
 _UNDONE = re.compile(r"the network change was (undone|not confirmed)")
 
 
 def parser() -> argparse.ArgumentParser:
     text = "make a change of a stack in a simulated server first, with traffic all the while"
     end = (
-        "Ends with 0 for a good rehearsal, 1 where the change would lock the owner out or does not hold, 2 for errors."
+        "Ends with 0 for a good rehearsal, 1 where the change would lock the owner out or does not hold, 2 for errors,"
+        f" {TOO_LONG} where it took too long."
     )
     made = argparse.ArgumentParser(prog="./sixstead rehearse", description=text, epilog=end)
     made.add_argument("-s", "--stack", required=True, help="the stack")
@@ -43,6 +48,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--markdown", action="store_true", help="as a section of a pull request's comment")
     made.add_argument(
         "--guests", type=int, default=4, metavar="N", help="at most N guests, those that change first (4)"
+    )
+    made.add_argument(
+        "--within", type=float, default=WITHIN, metavar="SECONDS", help=f"end it after that long ({WITHIN})"
     )
     made.add_argument("--keep", action="store_true", help="leave the lab up, to look at")
     made.add_argument("--config-file", metavar="FILE", help="the stack's config, instead of stacks/Pulumi.STACK.yaml")
@@ -52,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> int:
-    """Rehearse. 0 when the change is good, 1 when it is not, 2 after an error, 130 after Ctrl-C."""
+    """Rehearse. 0 when the change is good, 1 when it is not, 2 after an error, 124 out of time, 130 after Ctrl-C."""
     options = parser().parse_args(argv)
     started = time.monotonic()
 
@@ -68,11 +76,14 @@ def main(argv: list[str]) -> int:
         if change.before == change.after:
             report = replace(report, same=True)
         else:
-            with ended_by_signals():
+            with ended_by_signals(options.within):
                 report = Rehearsal(options.stack, change, say, options.keep).run(report)
     except LabError as error:
         print(f"rehearse: {error}", file=sys.stderr)
         return 2
+    except TookTooLong:
+        print(f"rehearse: it took longer than {options.within:g} s; `--within SECONDS` gives it more", file=sys.stderr)
+        return TOO_LONG
     except KeyboardInterrupt:
         print("rehearse: interrupted", file=sys.stderr)
         return 130
@@ -106,7 +117,7 @@ class Rehearsal:
 
     def _down(self) -> None:
         """Nothing interrupts this: a lab that is half removed is nobody's."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
             signal.signal(number, signal.SIG_IGN)
         self.lab.down()
 
@@ -184,17 +195,25 @@ def stack_file(options: argparse.Namespace) -> Path:
     return path
 
 
+class TookTooLong(KeyboardInterrupt):
+    """The time is up. It ends all that Ctrl-C ends, and nothing that waits for an error takes it for one."""
+
+
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does: CI jobs are cancelled by them."""
+def ended_by_signals(within: float) -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does: CI jobs are cancelled by them. So does the time, in seconds:
+    whoever waits for a rehearsal may not be allowed to end it, as it runs as root, or ends it by SIGKILL and its lab stays."""
 
-    def end(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
+    def end(number: int, _frame: FrameType | None) -> NoReturn:
+        raise TookTooLong if number == signal.SIGALRM else KeyboardInterrupt
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    ends = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGALRM)
+    before = {number: signal.signal(number, end) for number in ends}
+    signal.setitimer(signal.ITIMER_REAL, max(within, 0.001))
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
 

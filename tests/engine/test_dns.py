@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -446,3 +447,64 @@ def test_a_zone_that_the_server_does_not_serve_or_lets_nobody_update_is_told(nam
     assert "example.net: 127.0.0.1 port" in text
     assert "answers an update with REFUSED; nothing was changed" in text
     assert "allow it there for the key sixstead" in text
+
+
+def proposal(names: Names, **changes: Any) -> subprocess.CompletedProcess[str]:
+    """A preview of a change as `review` makes one, with a look at the primaries."""
+    file = names.dir / "proposed.yaml"
+    document = yaml.safe_load((names.dir / "stacks" / "Pulumi.dev.yaml").read_text())
+    document["config"]["sixstead:dns"].update(changes)
+    file.write_text(yaml.safe_dump(document))
+    return names.run("preview", "--markdown", "--refresh", "--proposed", str(file), status=None)
+
+
+def test_a_proposed_change_is_previewed_at_the_bases_primary(names: Names, named: Named) -> None:
+    names.server()
+    other = yaml.safe_load((REPOSITORY / "tests/unit/settings_cases/base.yaml").read_text())
+    other["uplink"]["ipv4"]["address"] = "192.0.2.11/32"
+    other["prefixes"]["main"]["prefix"] = "2001:db8:2::/64"
+    names.server("kvm2", {"db": {"address": "::db"}}, uplink=other["uplink"], prefixes=other["prefixes"])
+    names.up()
+    before = named.serials()
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        evil = {"provider": "rfc2136", "server": "127.0.0.1", "port": elsewhere.getsockname()[1], "key": "sixstead"}
+        done = proposal(
+            names,
+            servers=["kvm1", "kvm2"],
+            zones={"2001:db8:1::/64": {}, "192.0.2.0/24": {}, "example.net": {"cname": {"mx": "mail"}}},
+            primaries={"ns1": evil},
+        )
+        elsewhere.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
+    assert done.returncode == 0, said(done)
+    assert "### Preview of `dev` on `ns1`: " in done.stdout
+    assert "**The change alters how a primary is reached**" in done.stdout
+    assert "No drift" in done.stdout
+    assert "mx.example.net CNAME" in done.stdout
+    assert "2001:db8:2::db" in done.stdout
+    assert SECRET not in said(done)
+    assert named.serials() == before
+
+
+def test_a_proposal_reads_no_stack_that_the_base_does_not_have(names: Names, named: Named) -> None:
+    names.server()
+    names.server("elsewhere", {"hidden": {"address": "::5ec"}})
+    (names.dir / "stacks" / "Pulumi.elsewhere.yaml").unlink()
+    names.up()
+    done = proposal(names, servers=["kvm1", "elsewhere"])
+    assert done.returncode == 1
+    assert "the base branch has no stack 'elsewhere'" in done.stdout
+    assert "5ec" not in done.stdout
+    ns2 = {"provider": "rfc2136", "server": "127.0.0.1", "port": named.port, "key": "sixstead"}
+    assert "primaries.ns2 is none of the base branch's" in proposal(names, primaries={"ns2": ns2}).stdout
+
+
+def test_a_strangers_change_of_names_says_why_it_is_not_previewed(names: Names) -> None:
+    names.has()
+    file = names.dir / "stacks" / "Pulumi.dev.yaml"
+    document = yaml.safe_load(file.read_text())
+    del document["config"]["sixstead:tsigKey"]
+    (names.dir / "proposed.yaml").write_text(yaml.safe_dump(document))
+    done = names.run("preview", "--markdown", "--offline", "--proposed", str(names.dir / "proposed.yaml"), status=1)
+    assert "what other stacks' states say, which are not read here: nothing is previewed" in done.stdout

@@ -48,7 +48,7 @@ class World:
     def stack_file(self) -> str:
         return f"stacks/Pulumi.{self.stack.name}.yaml"
 
-    def propose(self, files: dict[str, str], links: dict[str, str] | None = None) -> str:
+    def propose(self, files: dict[str, str], links: dict[str, str] | None = None, number: int = 5) -> str:
         """A change with these files, as every forge offers it; its commit. The branch's name is hostile, too."""
         self.git("checkout", "-q", "--detach", "main")
         for name, text in files.items():
@@ -59,7 +59,7 @@ class World:
         self.git("add", "-A")
         self.git("commit", "-q", "-m", f"$(touch {self.canary})")
         commit = self.git("rev-parse", "HEAD")
-        for ref in ("pull/5", "merge-requests/5"):
+        for ref in (f"pull/{number}", f"merge-requests/{number}"):
             self.git("update-ref", f"refs/{ref}/head", commit)
         self.git("update-ref", f"refs/heads/$(touch${{IFS}}{self.canary.name})`id`", commit)
         self.git("checkout", "-q", "main")
@@ -76,34 +76,42 @@ class World:
         document["config"].update({f"sixstead:{name}": value for name, value in sections.items()})
         return {self.stack_file: yaml.safe_dump(document, sort_keys=False)}
 
-    def run(self, kind: str, commit: str, fork: bool = False, key: str | None = None) -> tuple[str, Runner]:
-        """Let a forge's workflow run; the comment that is there afterwards."""
+    def run(
+        self, kind: str, commit: str, fork: bool = False, key: str | None = None, agit: bool = False
+    ) -> tuple[str, Runner]:
+        """Let a forge's workflow run; the comment that is there afterwards. agit: see `offer`."""
         with forge_server(kind) as forge:
-            offer(forge, commit, fork)
-            place = self.folder / f"{kind}-{commit[:12]}-{fork}"
-            shutil.rmtree(place, ignore_errors=True)
-            runner = Runner(
-                kind,
-                self.origin,
-                place,
-                {**forge.variables(), "GITHUB_SERVER_URL": f"file://{self.folder}", **self.stack_variables()},
-                {
-                    "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
-                    "SIXSTEAD_OBSERVER_KEY": self.key.read_text() if key is None else key,
-                },
-                {
-                    "PULUMI_BACKEND_URL": f"file://{self.stack.folder}/state",
-                    "REPOSITORY": "owner/servers",
-                    "BRANCH": "main",
-                },
-            )
-            if kind != "github":
-                runner.secrets["SIXSTEAD_REVIEW_TOKEN"] = TOKEN
+            offer(forge, commit, fork, agit)
+            runner = self.runner(forge, f"{kind}-{commit[:12]}-{fork}", key)
             runner.pull_request(5, fork)
             found = [c["body"] for c in forge.comments.get(5, []) if c["author"] == NAMES[kind]]
             assert len(found) == 1, runner.said
             assert found[0].startswith(marker("review"))
             return found[0], runner
+
+    def runner(self, forge: ForgeServer, folder: str, key: str | None = None, **variables: str) -> Runner:
+        """A forge's runner, with what the repository's owner has set."""
+        place = self.folder / folder
+        shutil.rmtree(place, ignore_errors=True)
+        made = Runner(
+            forge.kind,
+            self.origin,
+            place,
+            {**forge.variables(), "GITHUB_SERVER_URL": f"file://{self.folder}", **self.stack_variables()},
+            {
+                "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+                "SIXSTEAD_OBSERVER_KEY": self.key.read_text() if key is None else key,
+            },
+            {
+                "PULUMI_BACKEND_URL": f"file://{self.stack.folder}/state",
+                "REPOSITORY": "owner/servers",
+                "BRANCH": "main",
+                **variables,
+            },
+        )
+        if forge.kind != "github":
+            made.secrets["SIXSTEAD_REVIEW_TOKEN"] = TOKEN
+        return made
 
     def stack_variables(self) -> dict[str, str]:
         return {"SIXSTEAD_ENGINE": self.stack.engine, "PULUMI_SKIP_UPDATE_CHECK": "1"}
@@ -114,26 +122,20 @@ class World:
         return [PASSPHRASE, PASSWORD, TOKEN, *lines]
 
 
-def offer(forge: ForgeServer, commit: str, fork: bool) -> None:
-    """Make a forge have the change."""
+def offer(forge: ForgeServer, commit: str, fork: bool, agit: bool = False) -> None:
+    """Make a forge have the change, as number 5."""
+    forge.changes = [offered(forge.kind, 5, commit, fork, agit)]
+
+
+def offered(kind: str, number: int, commit: str, fork: bool = False, agit: bool = False) -> dict[str, Any]:
+    """A change as a forge lists it. agit: one that was pushed to Forgejo's refs/for/main, by anybody who may read."""
+    if kind == "gitlab":
+        project = {"source_project_id": 8 if fork else 7, "target_project_id": 7}
+        return {"id": number, "iid": number, "sha": commit, "target_branch": "main", **project}
     own, theirs = {"full_name": "owner/servers"}, {"full_name": "mallory/servers"}
-    forge.changes = [
-        {
-            "id": 5,
-            "iid": 5,
-            "sha": commit,
-            "target_branch": "main",
-            "source_project_id": 8 if fork else 7,
-            "target_project_id": 7,
-        }
-        if forge.kind == "gitlab"
-        else {
-            "id": 5,
-            "number": 5,
-            "head": {"sha": commit, "repo": theirs if fork else own},
-            "base": {"ref": "main", "repo": own},
-        }
-    ]
+    branch = {"label": "", "ref": f"refs/pull/{number}/head"} if agit else {"label": "topic", "ref": "topic"}
+    head = {"sha": commit, "repo": theirs if fork else own, **branch}
+    return {"id": number, "number": number, "head": head, "base": {"ref": "main", "repo": own}}
 
 
 def salted(stack: Stack) -> None:
@@ -167,10 +169,10 @@ def make_origin(world: World) -> None:
         ["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=PROJECT, capture_output=True, check=True
     )
     for name in names.stdout.decode().split("\0"):
-        if name and (PROJECT / name).is_file() and not name.startswith(("stacks/", "tests/", "lab/")):
+        if name and (PROJECT / name).is_file() and not name.startswith(("stacks/", "tests/")):
             (world.origin / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, world.origin / name)
-    (world.origin / "setup").write_text(f"#!/bin/sh\nln -sfn {PROJECT}/.venv .venv\n")
+    (world.origin / "setup").write_text(f"#!/bin/sh\nln -sfn {PROJECT}/.venv .venv\necho setup: $*\n")
     (world.origin / "stacks").mkdir()
     shutil.copy(world.stack.file, world.origin / world.stack_file)
     world.git("init", "-q", "-b", "main", ".")

@@ -46,25 +46,42 @@ class Runner:
         (place / "work").mkdir(parents=True)
         if self.kind == "gitlab":
             return self.gitlab(place)
-        name = {"github": "github.yml", "forgejo": "forgejo.yml"}[self.kind]
-        workflow = yaml.safe_load((WORKFLOWS / name).read_text())
         if self.kind == "forgejo":
+            workflow = yaml.safe_load((WORKFLOWS / "forgejo.yml").read_text())
             assert workflow[True] == {"schedule": [{"cron": "*/5 * * * *"}]}  # `on:` is True in YAML 1.1
             return self.job(workflow["jobs"]["preview"], place, {}, secrets=True)
-        assert list(workflow[True]) == ["pull_request_target"], "the workflow of the base branch runs"
+        event = {
+            "github.event_name": "pull_request_target",
+            "github.event.pull_request.number": str(number),
+            "github.event.pull_request.base.ref": "main",
+            "github.event.pull_request.head.repo.full_name": "mallory/servers" if fork else "owner/servers",
+        }
+        return self.github(place, event)
+
+    def push(self, branch: str) -> bool:
+        """Run what a push to a branch of GitHub sets off, where it runs this file; whether all went well."""
+        self.runs += 1
+        place = self.folder / f"run{self.runs}"
+        (place / "work").mkdir(parents=True)
+        return self.github(place, {"github.event_name": "push", "github.ref_name": branch})
+
+    def github(self, place: Path, event: dict[str, str]) -> bool:
+        """The one job that an event is for, or none."""
+        workflow = yaml.safe_load((WORKFLOWS / "github.yml").read_text())
+        # Of a pull request's events, those that run the workflow of the base branch.
+        types = ["opened", "synchronize", "reopened", "edited"]
+        assert workflow[True] == {"pull_request_target": {"types": types}, "push": {"branches": ["main"]}}
         assert workflow["permissions"] == {}
         event = {
             "github.token": "planted-forge-token",
             "github.event.repository.default_branch": "main",
-            "github.event.pull_request.number": str(number),
-            "github.event.pull_request.base.ref": "main",
-            "github.event.pull_request.head.repo.full_name": "mallory/servers" if fork else "owner/servers",
             "github.repository": "owner/servers",
+            **event,
         }
         chosen = [job for job in workflow["jobs"].values() if holds(job["if"], event)]
-        assert len(chosen) == 1
+        assert len(chosen) <= 1
         # The environment is restricted to the default branch, and it is that one's code that runs.
-        return self.job(chosen[0], place, event, secrets=chosen[0].get("environment") == "sixstead-review")
+        return all(self.job(job, place, event, secrets=job.get("environment") == "sixstead-review") for job in chosen)
 
     def job(self, job: dict[str, Any], place: Path, event: dict[str, str], *, secrets: bool) -> bool:
         """GitHub's and Forgejo's."""
@@ -79,7 +96,8 @@ class Runner:
             for name, text in step.get("env", {}).items():
                 expression = re.fullmatch(r"\$\{\{ (\S+) \}\}", text)
                 assert expression, text
-                given[name] = values[expression[1]]
+                # A variable that nobody has set is empty.
+                given[name] = values.get(expression[1], "") if text[4:].startswith("vars.") else values[expression[1]]
                 self.given += [expression[1]] if expression[1].startswith("secrets.") else []
             well &= self.script(step["run"], place / "work", {**self.environment(place), **given})
         return well
@@ -112,9 +130,10 @@ class Runner:
 
 
 def holds(condition: str, event: dict[str, str]) -> bool:
-    """A conjunction of `a == b` and `a != b` over what the event says."""
+    """A conjunction of `a == b` and `a != b` over what the event says, which is empty where it says nothing, and texts."""
     results = []
     for part in condition.split("&&"):
         left, sign, right = part.split()
-        results.append((event[left] == event[right]) == (sign == "=="))
+        one, two = (name[1:-1] if name.startswith("'") else event.get(name, "") for name in (left, right))
+        results.append((one == two) == (sign == "=="))
     return all(results)

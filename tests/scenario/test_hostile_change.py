@@ -15,7 +15,7 @@ import yaml
 from cli.comment import marker
 from lab.keys import public_key
 from tests.scenario.harness import PROJECT, Stack
-from tests.scenario.proposals import PASSPHRASE, PASSWORD, TOKEN, World, listen, make_origin, offer, salted
+from tests.scenario.proposals import PASSPHRASE, PASSWORD, World, listen, make_origin, offer, offered, salted
 from tests.scenario.runner import Runner
 from tests.scenario.test_observer import state_of
 from tests.unit.forge_server import NAMES, forge_server
@@ -94,14 +94,14 @@ def test_code_of_a_change_is_never_run(world: World, kind: str) -> None:
     assert "<details>" not in comment
 
 
-@pytest.mark.parametrize("kind", FORGES)
-def test_a_fork_gets_neither_host_nor_secrets(world: World, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "agit"), [*((kind, False) for kind in FORGES), ("forgejo", True)])
+def test_a_fork_gets_neither_host_nor_secrets(world: World, kind: str, agit: bool) -> None:
     document = world.config()
     document["config"]["sixstead:server"]["name"] = "renamed.example"
     commit = world.propose({world.stack_file: yaml.safe_dump(document, sort_keys=False)})
     before = state_of(world.stack)
     world.stack.cost()
-    comment, runner = world.run(kind, commit, fork=True)
+    comment, runner = world.run(kind, commit, fork=not agit, agit=agit)
     unharmed(world, before, comment, runner)
     assert "Made without the stack's state, credentials and server" in comment
     assert "No drift" not in comment
@@ -191,12 +191,7 @@ def test_the_comment_is_updated_and_nobody_elses(world: World) -> None:
     with forge_server("gitlab") as forge:
         offer(forge, commit, False)
         forge.comments[5] = [{"id": 1, "body": f"{marker('review')}\nby mallory", "author": "mallory"}]
-        place = world.folder / "twice"
-        runner = Runner(
-            "gitlab", world.origin, place, {**forge.variables(), **world.stack_variables()},
-            {"PULUMI_CONFIG_PASSPHRASE": PASSPHRASE, "SIXSTEAD_OBSERVER_KEY": str(world.key), "SIXSTEAD_REVIEW_TOKEN": TOKEN},
-            {"PULUMI_BACKEND_URL": f"file://{world.stack.folder}/state"},
-        )  # fmt: skip
+        runner = world.runner(forge, "twice")
         assert runner.pull_request(5, False), runner.said
         written = len([r for r in forge.requests if r[0] != "GET"])
         assert runner.pull_request(5, False), runner.said
@@ -207,3 +202,64 @@ def test_the_comment_is_updated_and_nobody_elses(world: World) -> None:
         assert runner.pull_request(5, False), runner.said
         assert [c["author"] for c in forge.comments[5]] == ["mallory", NAMES["gitlab"]]
         assert forge.comments[5][0]["body"].endswith("by mallory")
+
+
+@pytest.mark.parametrize("kind", ["forgejo", "gitlab"])
+def test_a_change_that_takes_no_comment_does_not_stop_the_others(world: World, kind: str) -> None:
+    commits = {number: world.propose(world.proposal(keys={}), number=number) for number in (3, 5)}
+    with forge_server(kind) as forge:
+        forge.locked.add(3)
+        forge.changes = [offered(kind, number, commits.get(number, "0" * 40)) for number in (2, 3, 5)]
+        runner = world.runner(forge, f"{kind}-locked")
+        assert not runner.pull_request(5, False), "nobody is told that two changes have no comment"
+        assert "status 403" in runner.said
+        assert {number: len(comments) for number, comments in forge.comments.items()} == {2: 0, 3: 0, 5: 1}
+        assert "### Preview of" in forge.comments[5][0]["body"]
+
+
+@pytest.mark.parametrize("kind", FORGES)
+def test_changes_are_rehearsed_where_the_owner_wants_it_and_forks_are_not(world: World, kind: str) -> None:
+    """A change of a secret alone: a rehearsal of it needs no lab."""
+    commit = world.propose(world.proposal(robotPassword={"secure": "v1:AAAA:BBBB"}))
+    for fork, wanted, given in ((False, True, "yes"), (False, False, ""), (False, False, "no"), (True, False, "yes")):
+        with forge_server(kind) as forge:
+            offer(forge, commit, fork)
+            runner = world.runner(forge, f"{kind}-rehearsed", SIXSTEAD_REHEARSE=given)
+            runner.pull_request(5, fork)
+            comment = forge.comments[5][0]["body"]
+        assert ("### Rehearsal of `" in comment) == wanted, runner.said
+        assert ("nothing to rehearse" in comment) == wanted
+        assert ("### Preview of `" in comment) or fork
+        # one job goes through all changes there, and makes ready for a lab whatever they are
+        assert ("setup: --lab" in runner.said) == (given == "yes" and not (fork and kind == "github"))
+
+
+def test_a_push_to_githubs_default_branch_previews_open_changes_anew(world: World) -> None:
+    own = world.propose(world.proposal(keys={}), number=5)
+    theirs = world.propose(world.proposal(keys={}), number=6)
+    before = state_of(world.stack)
+    main = world.git("rev-parse", "main")
+    with forge_server("github") as forge:
+        forge.locked.add(4)
+        forge.changes = [
+            offered("github", 4, world.propose(world.proposal(keys={}), number=4)),
+            offered("github", 5, own),
+            offered("github", 6, theirs, fork=True),
+            offered("github", 7, "0" * 40),
+        ]
+        runner = world.runner(forge, "again")
+        assert runner.push("topic")
+        assert forge.requests == [], "another branch's push is none of this"
+        assert not runner.push("main"), "nobody is told that two of them failed"
+        found = {number: [c["body"] for c in comments] for number, comments in forge.comments.items()}
+        written = len([r for r in forge.requests if r[0] != "GET"])
+        forge.changes = forge.changes[1:3]
+        assert runner.push("main"), runner.said
+        assert len([r for r in forge.requests if r[0] != "GET"]) == written, "they have their comments"
+    assert found[4] == []
+    assert f"<!-- {own} on {main} -->" in found[5][0]
+    assert "The server was not asked" not in found[5][0]
+    assert f"<!-- {theirs} on {main} -->" in found[6][0]
+    assert "Made without the stack's state, credentials and server" in found[6][0]
+    assert "## Nothing is previewed" in found[7][0]
+    unharmed(world, before, "".join(map(str, found.values())), runner)

@@ -152,6 +152,13 @@ def test_an_interrupted_rehearsal_leaves_no_lab(tmp_path: Path, number: signal.S
     assert "Traceback" not in text
 
 
+def test_a_rehearsal_that_takes_too_long_ends_and_leaves_no_lab(tmp_path: Path) -> None:
+    done = Change(tmp_path, networks=networks(rdnss=["2001:db8:53::1"])).rehearse("--within", "4")
+    assert done.code == 124
+    assert done.shows("rehearse: it took longer than 4 s")
+    assert "Traceback" not in done.text
+
+
 def test_a_stack_that_no_lab_can_be_made_to_is_refused_by_its_key(tmp_path: Path) -> None:
     done = Change(tmp_path, server={"os": "debian-11"}).rehearse()
     assert (done.code, done.text) == (
@@ -162,6 +169,16 @@ def test_a_stack_that_no_lab_can_be_made_to_is_refused_by_its_key(tmp_path: Path
 
 def test_a_change_of_secrets_alone_needs_no_lab(tmp_path: Path) -> None:
     done = Change(tmp_path, sshKey={"secure": "v1:CCCC:DDDD"}).rehearse("--markdown")
+    assert (done.code, done.text.splitlines()[0]) == (0, "### Rehearsal of `kvm7`: nothing to rehearse")
+
+
+def test_a_change_of_names_needs_no_lab(tmp_path: Path) -> None:
+    change = Change(tmp_path)
+    dns = {"servers": ["kvm1"], "zones": {"example.net": {}}}
+    change.write({"sixstead:dns": dns})
+    git(tmp_path, "commit", "-qam", "names")
+    change.write({"sixstead:dns": {**dns, "settled": True}})
+    done = change.rehearse("--markdown")
     assert (done.code, done.text.splitlines()[0]) == (0, "### Rehearsal of `kvm7`: nothing to rehearse")
 
 

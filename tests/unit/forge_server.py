@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+LONGEST = 65_536
+"""Characters of a comment; GitHub's limit."""
 NAMES = {"github": "github-actions[bot]", "forgejo": "previewer", "gitlab": "project_7_bot"}
 
 
@@ -23,6 +25,8 @@ class ForgeServer:
     def __init__(self, kind: str, address: str) -> None:
         self.kind, self.address = kind, address
         self.comments: dict[int, list[dict[str, Any]]] = {}
+        self.locked: set[int] = set()
+        """Pull requests that take no comments: a locked conversation."""
         self.changes: list[dict[str, Any]] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
 
@@ -38,12 +42,16 @@ class ForgeServer:
         page = int(parse_qs(url.query).get("page", ["1"])[0])
         size = int(parse_qs(url.query).get("per_page", ["30"])[0])
         path = re.sub(r"^/api/v[14](/projects/7|/repos/owner/servers)?", "", url.path)
+        if len(body.get("body", "")) > LONGEST:
+            return 422, {"message": "body is too long (maximum is 65536 characters)"}
         if path == "/user":
             return 200, {"login": NAMES[self.kind], "username": NAMES[self.kind]}
         if path in ("/pulls", "/merge_requests"):
             return 200, self.changes[(page - 1) * size : page * size]
         if match := re.fullmatch(r"/(?:issues|merge_requests)/(\d+)/(?:comments|notes)", path):
             found = self.comments.setdefault(int(match[1]), [])
+            if method == "POST" and int(match[1]) in self.locked:
+                return 403, {"message": "the conversation is locked"}
             if method == "POST":
                 found.append({"id": 1000 + len(found), "body": body["body"], "author": NAMES[self.kind]})
                 return 201, {}

@@ -8,7 +8,7 @@ import pytest
 
 from cli import forge_verb
 from cli.comment import marker
-from cli.forges import of_environment
+from cli.forges import of_environment, own_branch
 from engine.errors import EngineError
 from tests.unit.forge_server import NAMES, ForgeServer, forge_server
 
@@ -62,7 +62,12 @@ def test_changes_are_listed_until_their_newest_commit_has_a_comment(
     else:
         own = {"full_name": "owner/servers"}
         forge.changes = [
-            {"id": n, "number": n, "head": {"sha": sha, "repo": repo}, "base": {"ref": to, "repo": own}}
+            {
+                "id": n,
+                "number": n,
+                "head": {"sha": sha, "repo": repo, "label": "b", "ref": "b"},
+                "base": {"ref": to, "repo": own},
+            }
             for n, sha, to, repo in (
                 (1, SHA, "main", own),
                 (2, SHA, "main", None),
@@ -76,3 +81,31 @@ def test_changes_are_listed_until_their_newest_commit_has_a_comment(
     forge.comments[1] = [{"id": 1, "body": f"{FIRST}\n<!-- {SHA} on {BASE} -->\n", "author": NAMES[forge.kind]}]
     assert forge_verb.main(argv) == 0
     assert capsys.readouterr().out == f"2 {SHA} fork\n"
+
+
+OWN, THEIRS = {"full_name": "owner/servers"}, {"full_name": "mallory/servers"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "head", "own"),
+    [
+        ("forgejo", {"repo": OWN, "label": "topic", "ref": "topic"}, True),
+        ("forgejo", {"repo": THEIRS, "label": "topic", "ref": "topic"}, False),
+        # pushed to refs/for/main by anybody who may read (AGit): the head's repository is the base's
+        ("forgejo", {"repo": OWN, "label": "", "ref": "refs/pull/5/head"}, False),
+        ("forgejo", {"repo": OWN, "label": "", "ref": "topic"}, False),
+        ("forgejo", {"repo": OWN, "label": "topic", "ref": "refs/pull/5/head"}, False),
+        ("forgejo", {"repo": OWN, "label": "topic"}, False),
+        ("forgejo", {"repo": OWN, "ref": "topic"}, False),
+        ("github", {"repo": OWN, "label": "owner:topic", "ref": "topic"}, True),
+        ("github", {"repo": None}, False),
+        ("github", {"repo": {}}, False),
+    ],
+)
+def test_only_a_branch_of_the_repository_itself_is_the_owners(kind: str, head: dict[str, object], own: bool) -> None:
+    assert own_branch(kind, {"head": head, "base": {"repo": OWN}}) is own
+
+
+def test_what_says_nothing_of_its_repositories_is_a_strangers() -> None:
+    assert not any(own_branch(kind, entry) for kind in ("github", "forgejo", "gitlab") for entry in ({}, {"head": {}}))
+    assert not own_branch("gitlab", {"source_project_id": None, "target_project_id": None})

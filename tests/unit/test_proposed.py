@@ -116,6 +116,7 @@ def test_without_credentials_there_is_none_left() -> None:
         "config: [1]",
         "- 1",
         "config:\n  sixstead:guests: '{\"web\": {}}'",
+        "config:\n  sixstead:dns: '{\"primaries\": {}}'",
         "config: {",
         "a: " + "[" * 5000,
         "x" * (2 << 20),
@@ -130,3 +131,87 @@ def test_what_is_more_than_it_seems_is_refused(text: str, tmp_path: Path) -> Non
 def test_a_key_without_a_namespace_is_the_programs_own(tmp_path: Path) -> None:
     (tmp_path / "f.yaml").write_text("config: {server: {ssh: {host: evil}}, 'sixstead:server': {}}")
     assert document(tmp_path / "f.yaml")["config"] == {"sixstead:server": {}}
+
+
+FILES = {
+    "provider": "file",
+    "directory": "/etc/nsd/zones",
+    "ssh": {"host": "192.0.2.53", "host_key": "ssh-ed25519 AAAA"},
+}
+NS1 = {"provider": "rfc2136", "server": "192.0.2.54", "key": "sixstead"}
+NAMES: dict[str, Any] = {
+    "encryptionsalt": "v1:salt",
+    "config": {
+        "sixstead:dns": {
+            "servers": ["kvm1", "other/project/kvm9"],
+            "zones": {"example.net": {"cname": {"www": "web"}}},
+            "primaries": {"ns1": NS1, "files": FILES, "cloud": {"provider": "hcloud"}},
+        },
+        "sixstead:tsigKey": CIPHER,
+    },
+}
+STACKS = {"kvm1", "kvm2", "dns"}
+
+
+def names(**changes: Any) -> dict[str, Any]:
+    """The names' stack with some of its section changed."""
+    result = copy.deepcopy(NAMES)
+    result["config"]["sixstead:dns"].update(copy.deepcopy(changes))
+    return result
+
+
+def test_which_names_are_published_is_the_proposals() -> None:
+    change = names(
+        servers={"kvm1": {"settled": True}, "kvm2": {}, "other/project/kvm9": {}},
+        zones={"example.net": {}, "example.org": {}},
+        primaries={"files": {**FILES, "directory": "/srv/zones", "reload": "nsd.service"}},
+    )
+    assert proposed(NAMES, change, STACKS) == (change, [])
+
+
+@pytest.mark.parametrize(
+    "primary",
+    [
+        {"ns1": {**NS1, "server": "203.0.113.66"}},
+        {"ns1": {**NS1, "port": 5353}},
+        {"ns1": {**NS1, "key": "another"}},
+        {"ns1": {"provider": "rfc2136"}},
+        {"ns1": {**NS1, "ssh": FILES["ssh"]}},
+        {"files": {**FILES, "ssh": {"host": "203.0.113.66", "host_key": "ssh-ed25519 BBBB"}}},
+        {"files": {**FILES, "ssh": {**FILES["ssh"], "config": "stacks/evil"}}},  # type: ignore[dict-item]
+        {"cloud": {"provider": "hcloud", "server": "203.0.113.66"}},
+    ],
+)
+def test_how_a_primary_is_reached_is_the_bases_and_the_change_is_told(primary: dict[str, Any]) -> None:
+    primaries = NAMES["config"]["sixstead:dns"]["primaries"]
+    merged, notes = proposed(NAMES, names(primaries={**primaries, **primary}), STACKS)
+    assert merged == NAMES
+    assert len(notes) == 1
+    assert "how a primary is reached" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (names(primaries={"ns2": NS1}), "primaries.ns2"),
+        (names(primaries={"cloud": {**FILES}}), "primaries.cloud"),
+        (names(primaries={"ns1": "x"}), "primaries.ns1"),
+        (names(primaries=[NS1]), "primaries"),
+        (names(servers=["kvm1", "kvm7"]), "no stack 'kvm7'"),
+        (names(servers={"other/project/kvm8": {}}), "no stack 'other/project/kvm8'"),
+        (names(servers=["../../x"]), "no stack"),
+        (names(servers=5), "servers"),
+        (names(owner=CIPHER), "dns.owner is a secret"),
+        ({"config": {**NAMES["config"], "sixstead:dns": [1]}}, "no map"),
+        ({"config": {**NAMES["config"], **BASE["config"]}}, "can't stand beside"),
+        (BASE, "another kind of stack"),
+    ],
+)
+def test_a_names_stack_that_would_speak_to_others_or_read_others_is_refused(change: Any, words: str) -> None:
+    with pytest.raises(EngineError, match=words):
+        proposed(NAMES, change, STACKS)
+
+
+def test_a_server_does_not_become_a_stack_of_names() -> None:
+    with pytest.raises(EngineError, match="another kind of stack"):
+        proposed(BASE, {"config": {**BASE["config"], **NAMES["config"]}}, STACKS)

@@ -208,3 +208,10 @@ def test_a_file_that_git_does_not_have_is_named_with_what_to_do(tmp_path: Path) 
         at_revision(tmp_path / "Pulumi.x.yaml", "HEAD")
     with pytest.raises(LabError, match="no git revision"):
         at_revision(tmp_path / "Pulumi.x.yaml", "--output=/etc/passwd")
+
+
+def test_a_stack_of_names_leaves_nothing_to_rehearse() -> None:
+    dns = {"servers": ["kvm1"], "zones": {"example.net": {}}}
+    change = rehearsed({"sixstead:dns": dns}, {"sixstead:dns": {**dns, "settled": True}}, "dns")
+    assert change.before == change.after
+    assert change.left_out[0].text == "names: a stack with sixstead:dns has no server of its own"
