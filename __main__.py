@@ -19,4 +19,4 @@ else:
     guests = Guests("guests", settings, after=[server.network, *guest_network.services])
     if settings.rdns:
         ReverseDnsRecords("reverse-dns", settings, after=[server.network, *guests.ready])
-    export(settings)
+    export(settings, after=server.network)

@@ -13,10 +13,16 @@ TTL = 300
 """Seconds. Short, as mistakes in a young server's names stay for as long as this; a `dns` stack has its own."""
 
 
-def export(settings: Settings) -> None:
-    """`server`, `guests` by name, `records`; all follow from the settings, so a preview shows them."""
+def export(settings: Settings, after: pulumi.Resource | None = None) -> None:
+    """`server`, `guests` by name, `records`; all follow from the settings, so a preview shows them.
+
+    They are told once `after`, the server's network, is as they say: others publish them.
+    """
     for name, value in outputs(settings).items():
-        pulumi.export(name, value)
+        if after is None or pulumi.runtime.is_dry_run():
+            pulumi.export(name, value)
+        else:
+            pulumi.export(name, pulumi.Output.all(after.urn, value).apply(lambda both: both[1]))
 
 
 def outputs(settings: Settings) -> dict[str, Any]:

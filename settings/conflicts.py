@@ -36,6 +36,7 @@ def conflicts(draft: Draft) -> Iterator[Problem]:
     yield from _macs(draft)
     yield from _addresses(draft)
     yield from _ptrs(draft)
+    yield from _names(draft)
 
 
 def _prefixes(draft: Draft) -> Iterator[Problem]:
@@ -195,3 +196,11 @@ def _ptrs(draft: Draft) -> Iterator[Problem]:
     for key, thing in things if not draft.rdns else ():
         if thing and thing.ptr is not None:
             yield Problem(f"{key}.ptr", "has no effect without sixstead:rdns, which says who keeps the PTR records")
+
+
+def _names(draft: Draft) -> Iterator[Problem]:
+    for key, guest in draft.guests:
+        if draft.server and guest.name == draft.server.name:
+            yield Problem(
+                key, "is the server's own name (sixstead:server.name): names are published, so rename one of them"
+            )

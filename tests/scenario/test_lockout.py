@@ -36,7 +36,9 @@ def test_a_wrong_gateway_by_hand_locks_out(stack: Stack) -> None:
 
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 def test_a_wrong_gateway_is_undone_and_the_error_says_so(stack: Stack, family: str) -> None:
-    right = {name: stack.config[name] for name in ("uplink", "prefixes")}
+    right = {name: stack.config[name] for name in ("uplink", "prefixes", "server")}
+    told = stack.run("outputs").text
+    stack.write(server=merged(right["server"], rescue="::7"))
     if family == "ipv4":
         stack.write(uplink=merged(right["uplink"], ipv4=merged(right["uplink"]["ipv4"], gateway="192.0.2.99")))
     else:
@@ -50,6 +52,7 @@ def test_a_wrong_gateway_is_undone_and_the_error_says_so(stack: Stack, family: s
     assert "Traceback" not in done.text
     wait_until(lambda: answers(stack, SERVER4) and answers(stack, SERVER6), SECONDS, "the owner is locked out")
     assert time.monotonic() - ended < SECONDS
+    assert stack.run("outputs").text == told, "others would publish what does not hold"
     wait_until(lambda: not armed(stack), SECONDS, "the change still waits for its confirmation")
     stack.up("--refresh")
     stack.preview("--refresh", "--expect-no-changes")
