@@ -148,9 +148,8 @@ ip addr add 2001:db8:1::99/128 dev eth0
 
 def test_an_up_leaves_what_somebody_did_by_hand_where_its_preview_did_not_show_it(stack: Stack) -> None:
     stack.server("sh", "-c", BY_HAND)
-    guests = merged(stack.config["guests"], web={"open": {"tcp": [80, 81]}})
     was = stack.config["guests"]
-    stack.write(guests=guests)
+    stack.write(guests=merged(was, web=merged(was["web"], open={"tcp": [80, 81]})))
     steps, done = previewed_and_done(stack)
     assert "Uplink uplink" not in steps
     assert done.shows("changed by hand, and left so", "files /etc/network/interfaces", "addresses eth0"), done.text
