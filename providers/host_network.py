@@ -90,12 +90,15 @@ class HostNetworkProvider(HostProvider):
             answered = [a for a, yes in zip(asked, pool.map(host.answers_at, asked), strict=True) if yes]
         addresses = to_confirm(wanted, answered) or [host.where.host]
         gone = sorted(set(previous) - set(sections))
+        # Of the others the preview said that they stay the same.
+        changed = sorted(key for key, state in sections.items() if previous.get(key) != state)
         answer = host.change(
             "network",
             {
                 "entries": dict(sections),
                 "previous": list(previous.values()),
                 "gone": gone,
+                "changed": changed,
                 "params": {**params, "login": host.login()},
             },
         )

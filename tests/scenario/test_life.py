@@ -140,6 +140,29 @@ def test_each_drift_is_shown_and_mended(stack: Stack) -> None:
     assert stack.guest("mail", "cat", "/disk/marker").strip() == "kept"
 
 
+BY_HAND = """
+echo '# by hand' >> /etc/network/interfaces
+ip addr add 2001:db8:1::99/128 dev eth0
+"""
+
+
+def test_an_up_leaves_what_somebody_did_by_hand_where_its_preview_did_not_show_it(stack: Stack) -> None:
+    stack.server("sh", "-c", BY_HAND)
+    was = stack.config["guests"]
+    stack.write(guests=merged(was, web=merged(was["web"], open={"tcp": [80, 81]})))
+    steps, done = previewed_and_done(stack)
+    assert "Uplink uplink" not in steps
+    assert done.shows("changed by hand, and left so", "files /etc/network/interfaces", "addresses eth0"), done.text
+    assert "# by hand" in stack.server("cat", "/etc/network/interfaces")
+    assert "2001:db8:1::99" in stack.server("ip", "addr", "show", "dev", "eth0")
+    assert "81" in stack.server("nft", "list", "table", "inet", "sixstead")
+    assert "# by hand" in stack.preview("--refresh", "--diff").text
+    stack.write(guests=was)
+    stack.up("--refresh")
+    assert "2001:db8:1::99" not in stack.server("ip", "addr", "show", "dev", "eth0")
+    stack.preview("--refresh", "--expect-no-changes")
+
+
 def test_after_a_reboot_all_answers_without_an_up(stack: Stack) -> None:
     stack.lab.reboot()
     answers_everything(stack)

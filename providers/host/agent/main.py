@@ -243,7 +243,8 @@ class Agent:
             self.take_lock(progress)
             context = Context(progress, args.get("params", {}))
             refuse_other_port(context.params.get("ssh_port"))
-            return self.transaction.begin(args["entries"], args.get("previous", []), args.get("gone", []), context)
+            previous, gone = args.get("previous", []), args.get("gone", [])
+            return self.transaction.begin(args["entries"], previous, gone, context, args.get("changed"))
 
     def confirm(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """The operator came in anew: the change holds."""

@@ -58,7 +58,7 @@ OPTIONAL: Mapping[str, Mapping[str, Check]] = {
     "hello": {"operator": is_text},
     "observe": {"wanted": are_states},
     "converge": CHANGE,
-    "network": CHANGE,
+    "network": {**CHANGE, "changed": are_texts},
     "remove": CHANGE,
 }
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from .by_hand import kept, note, settled
 from .checks import refuse_wrong
 from .facets import Context, Registry, State, shortfall, union
 from .fitting import fit_before
@@ -69,14 +70,23 @@ class Transaction:
         return os.path.exists(UNDO)
 
     def begin(
-        self, entries: Mapping[str, State], previous: Iterable[State], gone: Iterable[str], context: Context
+        self,
+        entries: Mapping[str, State],
+        previous: Iterable[State],
+        gone: Iterable[str],
+        context: Context,
+        changed: Iterable[str] | None = None,
     ) -> dict[str, Any]:
         """Apply all sections as one change; what comes back says whether a confirmation is needed, and its token.
 
+        `changed`: the sections that the change is about, all by default; what somebody did by hand to others stays.
         Raises HostError if the change does not hold on the host itself; it is undone then.
         """
         gone = list(gone)
         plan = self.registry.plan(entries, previous, gone)
+        plan, stays = kept(plan, entries, settled(self.registry, entries, entries if changed is None else changed))
+        if stays:
+            context.notes.append(note(stays))
         refuse_lock_out(plan, self.registry, context)
         owned = self.registry.owned()
         refuse_wrong(plan.differing.get("files", {}))
@@ -86,7 +96,11 @@ class Transaction:
         self.registry.take_over(plan, entries)
         if plan.empty:
             self.registry.settle(entries, gone, {})
-            return {"changed": False, "observed": {key: dict(state) for key, state in entries.items()}, "notes": []}
+            return {
+                "changed": False,
+                "observed": {key: dict(state) for key, state in entries.items()},
+                "notes": context.notes,
+            }
         params = context.params
         extra = fit_before(self.registry, gone, params.get("plain", {}), params.get("mac", ""), context.notes)
         plan = replace(plan, wanted=union(plan.wanted, extra), differing=union(plan.differing, extra))
