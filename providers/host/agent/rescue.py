@@ -34,6 +34,7 @@ from .transaction import Transaction, exclusive
 REPLACED = f"{STATE_DIR}/replaced"
 """What somebody else had written where the before-state is again."""
 UP = "`./sixstead up -s STACK --refresh` where you have the stack"
+BACK = "if a move to another network backend was undone so, set `sixstead:server.backend` back to the old one; "
 
 
 def main(argv: list[str]) -> int:
@@ -99,7 +100,7 @@ def on_server(before: bool) -> int:
     with alone() if before else contextlib.nullcontext():
         if (waited := transaction.armed()) and not undone(transaction, context):
             return 1
-        return finish(registry, context, before, waited, f"Next: {UP}.")
+        return finish(registry, context, before, waited, f"Next: {BACK + UP if before else UP}.")
 
 
 def in_root(root: str, before: bool) -> int:
@@ -118,7 +119,7 @@ def in_root(root: str, before: bool) -> int:
         raise HostError(f"{root} is mounted read-only", f"`mount -o remount,rw {root}`, then run it again")
     if waited and not undone(transaction, context):
         return 1
-    after = f"Next: `umount -R {root}`, boot the server from its disk, then {UP}."
+    after = f"Next: `umount -R {root}`, boot the server from its disk, then {BACK + UP if before else UP}."
     status = finish(registry, context, before, waited, after)
     os.sync()
     return status
