@@ -89,7 +89,7 @@ class Executor:
         try:
             await self._apply(step)
         except EngineError as err:
-            error = err
+            error, step.failed = err, True
         if step.new is not None and step.op != "replace":
             step.new.outputs = with_secrets(step.new)
         successful = error is None or (isinstance(error, InitError) and not self.preview)

@@ -39,6 +39,8 @@ _FEATURES = [
     resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACE_WITH,
     resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACEMENT_TRIGGER,
 ]
+_STOPPED = "Resource monitor has terminated, shutting down"
+"""What the SDK says in a program that is stopped because a step has failed, which is told by itself."""
 _SEVERITIES = {0: "debug", 1: "info", 2: "warning", 3: "error"}
 _SHUT_DOWN = "resource monitor shut down"
 
@@ -87,6 +89,8 @@ class Services(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.Engine
 
     async def Log(self, request: engine_pb2.LogRequest, context: object) -> empty_pb2.Empty:
         severity = "progress" if request.ephemeral else _SEVERITIES.get(request.severity, "info")
+        if request.message == _STOPPED:
+            severity = "debug"
         self._say(severity, request.urn, request.message)
         return empty_pb2.Empty()
 

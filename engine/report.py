@@ -37,8 +37,8 @@ def final_steps(steps: Iterable[Step]) -> dict[str, Step]:
 
 
 def counts(steps: Iterable[Step]) -> Counter[str]:
-    """How many resources of each op, `same` included."""
-    return Counter(summary_op(step) for step in final_steps(steps).values())
+    """How many resources of each op, `same` included; `failed` are those whose step was tried in vain."""
+    return Counter("failed" if step.failed else summary_op(step) for step in final_steps(steps).values())
 
 
 def changes(steps: Iterable[Step]) -> int:
@@ -54,7 +54,9 @@ def summary(steps: Iterable[Step], preview: bool, coloured: bool) -> Iterator[st
         if counted[op]:
             sign = SIGNS[op].strip()
             yield colour(f"    {sign} {counted[op]} {words.get(op, op)}", sign[:1], coloured)
-    done = sum(n for op, n in counted.items() if op != "same")
+    if counted["failed"]:
+        yield f"    {counted['failed']} errored"
+    done = sum(n for op, n in counted.items() if op not in ("same", "failed"))
     if counted["same"]:
         yield f"    {counted['same']} unchanged" if not done else f"    {done} changes. {counted['same']} unchanged"
     if not counted:

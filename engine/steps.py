@@ -88,6 +88,7 @@ class Step:
     untargeted: bool = False  # same: kept as it is, since --target does not name it
     gone: bool = False  # refresh: it is not there any more
     persisted: bool = True  # refresh: its result takes the old one's place at once
+    failed: bool = False  # it was tried
 
     @property
     def state(self) -> State:

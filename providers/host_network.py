@@ -124,7 +124,8 @@ def confirm(host: Host, addresses: list[str], token: str) -> None:
         for address in addresses[:-1]:
             if not host.answers_at(address):
                 raise ServerError(str(host.where), f"no new SSH connection to {address} after the change")
-        host.confirm(addresses[-1], token)
+        address = addresses[-1]
+        host.confirm(address, token)
     except ServerError as error:
         undone = undo(host)
         if undone is False:
@@ -134,9 +135,10 @@ def confirm(host: Host, addresses: list[str], token: str) -> None:
                 "run `up` again: it finds the network as it is wanted",
             ) from None
         now = "it was undone" if undone else "the server undoes it by itself within a minute"
+        what = error.what if address in error.what else f"at {address}: {error.what}"
         raise ServerError(
             str(host.where),
-            f"the network change was not confirmed, so {now}: {error.what}",
+            f"the network change was not confirmed, so {now}: {what}",
             what_to_do(bool(undone)),
         ) from None
 

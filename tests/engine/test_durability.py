@@ -208,6 +208,8 @@ def test_a_failed_create_keeps_what_was_done_and_is_tried_again(toys: list[Toy])
         toy.has(file("a"), file("b", fail="create"))
         done = toy.up(status=1)
         assert "could not create b: the disk is full" in done.stdout + done.stderr
+        assert "Resource monitor" not in done.stdout + done.stderr
+        assert " errored" in done.stdout
         assert set(toy.resources()) >= {"a"}
         assert "b" not in toy.resources()
         toy.has(file("a"), file("b"))
