@@ -11,13 +11,13 @@ from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import Path
 
-from cli import doctor_forwarding, doctor_network, doctor_system
+from cli import doctor_filters, doctor_forwarding, doctor_network, doctor_system
 from cli.doctor_checks import Result, clock_offset, examined, questions
 from cli.live import look
 from providers.host.sessions import Host
 from settings import Settings
 
-CHECKS = (*doctor_network.CHECKS, *doctor_forwarding.CHECKS, *doctor_system.CHECKS)
+CHECKS = (*doctor_network.CHECKS, *doctor_filters.CHECKS, *doctor_forwarding.CHECKS, *doctor_system.CHECKS)
 
 
 def run(args: argparse.Namespace, root: Path, stack: str) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from cli.doctor_checks import AT_BOOT, Check, Facts, Finding, interfaces
-from providers import forwarding
+from providers import forwarding, uplink
 from providers.uplink import dotless
 from settings import Settings
 
@@ -15,6 +18,41 @@ def forwards(settings: Settings, facts: Facts) -> list[Finding]:
         keys = [f"net.{family}.conf.{dotless(settings.uplink.name)}.forwarding" for family in ("ipv4", "ipv6")]
         found = [Finding(f"{key} is 0", by_hand(f"{key}=1")) for key in keys if is_off(facts, key)]
     return found
+
+
+def default_routes(settings: Settings, facts: Facts) -> list[Finding]:
+    """What leaves the server goes to the gateways of the config; of several routes, the one of the lowest metric counts."""
+    found, name = [], settings.uplink.name
+    wanted = uplink.routes(settings.uplink, list(settings.prefixes.values()))
+    for family, key in (("IPv4", "routes4"), ("IPv6", "routes6")):
+        if not (via := wanted.get(f"{family} default dev {name}")):
+            continue
+        present = sorted((r for r in facts[key] if r.get("dst") == "default"), key=lambda r: int(r.get("metric", 0)))
+        ours = [route for route in present if way(route) == f"{via} on {name}"]
+        said = ", and ".join(way(route) for route in present)
+        if not present:
+            found.append(Finding(f"there is no {family} default route; the config says {via} on {name}", by_up=True))
+        elif not ours:
+            what = f"the {family} default route is {said}, and the config says {via} on {name}"
+            found.append(Finding(what, by_up=True))
+        elif first := [route for route in present[: present.index(ours[0])] if route.get("dev") == name]:
+            what = f"the {family} default route {way(first[0])} goes before the config's, {via}"
+            found.append(Finding(what, by_up=True))
+        elif present[0] is not ours[0]:
+            what = f"the {family} default route {way(present[0])} goes before the config's, {via} on {name}"
+            remedy = f"unless it is meant to, remove what makes it ({present[0].get('dev', 'it names no interface')})"
+            found.append(Finding(what, remedy, remark=True))
+    return found
+
+
+def way(route: Mapping[str, Any]) -> str:
+    """`via fe80::1 on eth0`; of several next hops, all."""
+    hops = route.get("nexthops") or [route]
+    return " and ".join(
+        (f"via {hop['gateway']}" if "gateway" in hop else str(route.get("type", "without a gateway")))
+        + f" on {hop.get('dev', '?')}"
+        for hop in hops
+    )
 
 
 def advertisements(settings: Settings, facts: Facts) -> list[Finding]:
@@ -96,6 +134,7 @@ def by_hand(assignments: str) -> str:
 
 CHECKS = (
     Check("forwarding", "on", forwards),
+    Check("default routes", "to the config's gateways", default_routes),
     Check("router advertisements", "the server accepts none", advertisements),
     Check("redirects", "the server accepts none, and sends its neighbours none", redirects),
     Check("bridge filter", "bridged frames pass no ip6tables", bridge_filter),

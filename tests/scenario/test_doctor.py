@@ -87,6 +87,11 @@ def test_what_an_up_mends_is_found_and_an_up_mends_it(stack: Stack) -> None:
         "ip -6 address add 2001:db8:1::99/64 dev eth0",
         "sysctl -w net.ipv4.ip_forward=0 net.ipv6.conf.eth0.accept_ra=2",
         "nft add rule inet sixstead input accept",
+        # by these the operator is reached all the same
+        "for half in 0.0.0.0/1 128.0.0.0/1; do ip route add $half via 192.0.2.1 dev eth0 onlink; done",
+        "for half in ::/1 8000::/1; do ip -6 route add $half via fe80::1 dev eth0; done",
+        "ip route delete default",
+        "ip -6 route replace default via fe80::99 dev eth0 onlink",
         "echo garbage > /etc/radvd.conf; systemctl restart radvd; true",
     ):
         stack.server("sh", "-c", done)
@@ -96,6 +101,7 @@ def test_what_an_up_mends_is_found_and_an_up_mends_it(stack: Stack) -> None:
         "forwarding": "net.ipv4.ip_forward is 0",
         "router advertisements": "accepts router advertisements on eth0 (accept_ra is 2)",
         "redirects": "IPv4 redirects are accepted on eth0",
+        "default routes": "there is no IPv4 default route",
         "firewall": "table `inet sixstead` was changed by hand",
         "services": "radvd.service has failed",
     }
@@ -103,8 +109,10 @@ def test_what_an_up_mends_is_found_and_an_up_mends_it(stack: Stack) -> None:
     for check, what in expected.items():
         assert what in found[check][0]["what"]
         assert f"`./sixstead up -s {stack.name} --refresh`" in found[check][0]["remedy"]
+    assert "the IPv6 default route is via fe80::99 on eth0" in found["default routes"][1]["what"]
     assert "journalctl -u radvd.service" in found["services"][0]["remedy"]
     stack.up("--refresh")
+    stack.server("sh", "-c", "for half in 0.0.0.0/1 128.0.0.0/1 ::/1 8000::/1; do ip route delete $half; done")
     assert findings(stack) == {}
 
 
@@ -121,6 +129,13 @@ def test_what_an_up_mends_is_found_and_an_up_mends_it(stack: Stack) -> None:
         ),
         ("prefixes", "ip -6 route add 2001:db8:1::/65 dev eth0", "2001:db8:1::/65 is routed to eth0", ""),
         ("forwarding", "sysctl -w net.ipv4.conf.eth0.forwarding=0", "net.ipv4.conf.eth0.forwarding is 0", ""),
+        (
+            "others' firewalls",
+            "nft 'table ip6 filter { chain FORWARD { type filter hook forward priority filter; policy drop; }; }';"
+            "nft 'table inet lax { chain forward { type filter hook forward priority filter; policy accept; }; }'",
+            "the nftables chain `ip6 filter FORWARD`, not Sixstead's, drops what is forwarded for guests",
+            "nft 'delete table ip6 filter; delete table inet lax'",
+        ),
         (
             "SSH login",
             f"{SECRET}; echo PermitRootLogin yes > /etc/ssh/sshd_config.d/50-easy.conf",

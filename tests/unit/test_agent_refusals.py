@@ -38,6 +38,7 @@ from providers.host.agent.system import HostError, Records
         (lambda: ip_output.parse_routes("IPv6", [{"dev": "x"}]), "`ip route show`"),
         (lambda: units.parse_show(["a", "b"], "Id=a\n"), "`systemctl show` .*Id=a"),
         (lambda: nft.parse_counted({}), "`nft -j list table`"),
+        (lambda: nft.parse_foreign({}, []), "`nft -j list ruleset`"),
         (lambda: read("<domain>"), "is no XML .*<domain>"),
         (lambda: read("\ud800"), "is no XML"),
         (lambda: canonical("<domain><memory>much</memory></domain>"), "a domain's definition .*much"),

@@ -15,6 +15,7 @@ from typing import Any
 
 from .facets import Registry
 from .network import ip_json
+from .nft import foreign
 from .sshd import configuration
 from .stale import stale
 from .system import run
@@ -34,8 +35,10 @@ def examine(registry: Registry, args: Mapping[str, Any]) -> dict[str, Any]:
         "owned": any(registry.manifest.names()),
         "armed": age(UNDO),
         "links": ip_json(["-details", "address", "show"]),
+        "routes4": ip_json(["-4", "route", "show", "default"]),
         "routes6": ip_json(["-6", "route", "show"]),
         **{"sysctls": {}, "nft": {}, **registry.observe(looked)},
+        "filters": foreign(args["nft"]),
         "units": {unit: parse(shown, stale(unit)) for unit, shown in show(args["units"]).items()},
         "mdstat": text("/proc/mdstat"),
         "disks": {path: space(path) for path in args["disks"]},

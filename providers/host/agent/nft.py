@@ -58,6 +58,42 @@ def parse_counted(ruleset: dict[str, Any]) -> list[dict[str, Any]]:
     return rules
 
 
+FAMILIES, HOOKS = ("ip", "ip6", "inet"), ("input", "forward")
+
+
+def foreign(ours: Iterable[str]) -> list[dict[str, Any]]:
+    """The chains of tables that are not ours and filter what comes in or is forwarded; see parse_foreign.
+
+    Sets are told without their elements: a blocklist may have many thousands.
+    """
+    done = run(["nft", "-j", "-t", "list", "ruleset"], check=False)
+    if done.code != 0:
+        return []
+    with understood("`nft -j list ruleset`", done.out):
+        ruleset = json.loads(done.out)
+    return parse_foreign(ruleset, ours)
+
+
+def parse_foreign(ruleset: dict[str, Any], ours: Iterable[str]) -> list[dict[str, Any]]:
+    """Chains with their rules' statements, of whole tables; `hook` and `policy` are None where a chain is no base chain."""
+    chains: dict[tuple[str, str, str], dict[str, Any]] = {}
+    filtering = set()
+    with understood("`nft -j list ruleset`", ruleset):
+        for chain in (entry["chain"] for entry in ruleset["nftables"] if "chain" in entry):
+            family, table, hook = chain["family"], chain["table"], chain.get("hook")
+            if family in FAMILIES and f"{family} {table}" not in ours:
+                place = {"family": family, "table": table, "chain": chain["name"]}
+                chains[family, table, chain["name"]] = {
+                    **place, "hook": hook, "policy": chain.get("policy"), "rules": [],
+                }  # fmt: skip
+                if hook in HOOKS:
+                    filtering.add((family, table))
+        for rule in (entry["rule"] for entry in ruleset["nftables"] if "rule" in entry):
+            if found := chains.get((rule["family"], rule["table"], rule["chain"])):
+                found["rules"].append(rule["expr"])
+    return [chain for (family, table, _), chain in chains.items() if (family, table) in filtering]
+
+
 class Nft:
     """Tables, by family and name: `inet sixstead` -> `as in /etc/sixstead/firewall.nft`."""
 
