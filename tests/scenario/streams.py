@@ -115,7 +115,7 @@ def streaming(stack: Stack) -> Iterator[Streams]:
         for name, (address, _) in DOWNLOADS.items():
             receive(stack, name, f"wget -q -O - http://[{address}]:{PORT}/")
         started = lambda: all(streams.said(name, "acked") for name in NAMES)  # noqa: E731
-        wait_until(started, 40, f"the streams do not start: {streams.log}")
+        wait_until(started, 120, f"the streams do not start: {streams.log}")
         streams.began = time.monotonic()
         yield streams
     finally:
