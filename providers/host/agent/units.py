@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -43,6 +44,20 @@ def parse(properties: Mapping[str, str], is_stale: bool = False) -> str | None:
     )
     value = f"{file_state or 'transient'}, {running}"
     return value + ", stale" if is_stale and running == "running" else value
+
+
+RELOADING, PATIENCE = ("reloading", "refreshing"), 20.0
+"""States that pass by themselves, and how many seconds that may take."""
+
+
+def settled(unit: str) -> str:
+    """A unit's ActiveState once it reloads no more: unbound tells of a reload of its own when systemctl(1) has left already."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        state = show([unit])[unit].get("ActiveState", "")
+        if state not in RELOADING or time.monotonic() > deadline:
+            return state
+        time.sleep(0.1)
 
 
 IFUPDOWN = "networking.service"
@@ -104,7 +119,7 @@ class Units:
         context.progress(f"{verb} {unit}")
         run(["systemctl", "reset-failed", "--", unit], check=False)
         done = run(["systemctl", verb, "--", unit], check=False, timeout=120)
-        state = show([unit])[unit].get("ActiveState")
+        state = settled(unit)
         if done.code != 0 or state != "active":
             log = run(
                 ["journalctl", "--unit", unit, "--lines=12", "--output=cat", "--no-pager"], check=False
