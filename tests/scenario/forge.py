@@ -66,8 +66,8 @@ def frames(web: bytes, mail: bytes, bridge: bytes) -> dict[str, bytes]:
 
 
 def listener(interface: str) -> socket.socket:
-    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-    made.bind((interface, 0))
+    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    made.bind((interface, 3))
     made.setblocking(False)
     return made
 

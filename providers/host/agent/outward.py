@@ -111,7 +111,8 @@ class Leaving:
 
     def __enter__(self) -> Leaving:
         with contextlib.suppress(OSError):
-            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+            # Protocol 0 receives nothing: a socket made with ETH_P_ALL takes every interface's frames until it is bound.
+            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             self.socket.bind((self.interface, ETH_P_ALL))
             self.socket.settimeout(0.2)
             self.thread = threading.Thread(target=self.watch, args=(self.socket,), daemon=True)
