@@ -247,11 +247,11 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def wait_until(what: Callable[[], bool], seconds: float, why: str) -> None:
+def wait_until(what: Callable[[], bool], seconds: float, why: str | Callable[[], str]) -> None:
     """Poll; fails the test with the reason when the time is over."""
     deadline = time.monotonic() + seconds
     while not what():
-        assert time.monotonic() < deadline, why
+        assert time.monotonic() < deadline, why if isinstance(why, str) else why()
         time.sleep(0.1)
 
 

@@ -2,7 +2,8 @@
 
 Run in the lab's internet. STREAMS is a JSON map: a name, and [`listen` or `connect`, address, port]. Who connects is
 answered as an HTTP server answers a download without an end. It ends with its standard input. It prints lines,
-`SECONDS NAME WHAT` by the machine's monotonic clock; WHAT is `acked`, `lost: WHY`, or `sent N` once the other side closed.
+`SECONDS NAME WHAT` by the machine's monotonic clock; WHAT is `listening`, `acked`, `lost: WHY`, or `sent N` once the
+other side closed.
 """
 
 import fcntl
@@ -46,12 +47,12 @@ def send(name: str, connection: socket.socket) -> None:
 
 
 def connected(address: str, port: int) -> socket.socket:
-    """A connection; whoever is about to listen gets some seconds for it."""
-    deadline = time.monotonic() + 15
+    """A connection; whoever is about to listen gets a minute for it."""
+    deadline = time.monotonic() + 60
     while True:
         try:
             return socket.create_connection((address, port), timeout=10)
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, TimeoutError):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
@@ -64,7 +65,9 @@ def stream(name: str, verb: str, address: str, port: int) -> None:
             connection = connected(address, port)
         else:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            connection, _ = socket.create_server((address, port), family=family).accept()
+            server = socket.create_server((address, port), family=family)
+            say(name, "listening")
+            connection, _ = server.accept()
             connection.recv(4096)
             connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
         send(name, connection)

@@ -100,7 +100,7 @@ def streaming(stack: Stack) -> Iterator[Streams]:
     """A download by IPv6, one through NAT64 and an inbound connection, while the block runs; prints the gaps."""
     listen = {name: ("listen", address, PORT) for name, (_, address) in DOWNLOADS.items()}
     plan = json.dumps({**listen, INBOUND: ("connect", WEB, PORT)})
-    stack.guest("web", "sh", "-c", "rm -f /root/received.*")
+    stack.guest("web", "sh", "-c", "killall -q nc wget; rm -f /root/received.*")
     receive(stack, INBOUND, f"sleep 1000 | nc -l -p {PORT}")
     streams = Streams(stack.folder / "streams.log")
     answers: queue.Queue[list[int]] = queue.Queue()
@@ -112,10 +112,12 @@ def streaming(stack: Stack) -> Iterator[Streams]:
         sender = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log)
     try:
         asking.start()
+        # A download is refused, and not tried again, where nobody listens yet.
+        wait_until(lambda: all(streams.said(name, "listening") for name in DOWNLOADS), 60, "the sender does not listen")
         for name, (address, _) in DOWNLOADS.items():
             receive(stack, name, f"wget -q -O - http://[{address}]:{PORT}/")
         started = lambda: all(streams.said(name, "acked") for name in NAMES)  # noqa: E731
-        wait_until(started, 120, f"the streams do not start: {streams.log}")
+        wait_until(started, 120, lambda: f"the streams do not start: {streams.log.read_text()[:2000]}")
         streams.began = time.monotonic()
         yield streams
     finally:
