@@ -92,7 +92,7 @@ class HostNetworkProvider(HostProvider):
         gone = sorted(set(previous) - set(sections))
         # Of the others the preview said that they stay the same.
         changed = sorted(key for key, state in sections.items() if previous.get(key) != state)
-        answer = host.change(
+        answer = self.change(
             "network",
             {
                 "entries": dict(sections),
@@ -178,7 +178,7 @@ class HostNetwork(Resource, module="sixstead", name="HostNetwork"):
             "applies": {},
             "params": params_of(settings),
         }
-        super().__init__(HostNetworkProvider(), name, inputs, opts)
+        super().__init__(HostNetworkProvider().of_stack(), name, inputs, opts)
 
 
 def params_of(settings: Settings) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import pulumi
 from pulumi.dynamic import CheckResult, DiffResult
 
 from providers.dns.places import dns_of, formerly
 from providers.dns.zone_text import zone_text
+from providers.host.agent.holder import ZONE_FILES
 from providers.host.provider import HostProvider, Props, plain
 from providers.host.resource import HostResource
 from providers.host.sessions import Host, host_of, warn
@@ -62,6 +63,10 @@ class ZoneFilesProvider(HostProvider):
         self.named = place.name
         self.ssh = typed(place.ssh) if place.ssh else {}
 
+    def of_stack(self) -> Self:
+        """Nobody's: who has zone files on a server does not hold it."""
+        return self
+
     @property
     def host(self) -> Host:
         """The server that has the zone files. Its primaries share a session, whatever they are called: it has one writer."""
@@ -112,7 +117,7 @@ class ZoneFiles(HostResource, module="sixstead", name="ZoneFiles"):
         if place.reload:
             state["units"] = {place.reload: "enabled, running"}
         params = {"on_change": {place.reload: "reload"}} if place.reload else None
-        key = f"zone files of {owner} in {place.directory}"
+        key = f"{ZONE_FILES}{owner} in {place.directory}"
         provider = ZoneFilesProvider(place)
         more = {"place": {"primary": place.name, "ssh": provider.ssh}}
         opts = formerly(f"zones@{place.name}", opts)

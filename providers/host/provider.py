@@ -14,8 +14,9 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
+import pulumi
 from pulumi.dynamic import (
     CheckFailure,
     CheckResult,
@@ -40,8 +41,16 @@ class HostProvider(ResourceProvider):
     """CRUD by the agent's facets. Kinds differ by class, so that previews name them, and by what they override."""
 
     serialize_as_secret_always = False
+    stack = ""
+    """`project/stack` whose change it is: a server refuses another's (agent/holder.py). Empty where that is nobody's claim."""
     can_be_gone = True
     """Whether finding nothing of it on the host means that the resource itself is gone."""
+
+    def of_stack(self) -> Self:
+        """The same, of the stack that the program runs for. It goes to the engine with the provider, not as an input: so
+        no preview shows it, and a `destroy`, which runs no program, has it as well."""
+        self.stack = f"{pulumi.get_project()}/{pulumi.get_stack()}"
+        return self
 
     def configure(self, req: ConfigureRequest) -> None:
         """Keep the way to the stack's config: nothing is opened yet."""
@@ -91,8 +100,12 @@ class HostProvider(ResourceProvider):
         """The outputs after bringing the host to the wanted state."""
         key = props["key"]
         arguments = {"entries": {key: wanted_of(props)}, "previous": [previous], "params": self.how(props, previous)}
-        answer = self.host.change("converge", arguments)
+        answer = self.change("converge", arguments)
         return with_state(props, answer["observed"][key])
+
+    def change(self, operation: str, arguments: Props) -> Props:
+        """A request that writes, with whose it is."""
+        return self.host.change(operation, {**arguments, "stack": self.stack})
 
     def how(self, props: Props, previous: State) -> Props:
         """The params of a change: how to get there may depend on where one comes from."""
@@ -111,7 +124,7 @@ class HostProvider(ResourceProvider):
         """Give everything back as it was before; a later edit by the owner is kept, and reported."""
         props = plain(_props)
         params = {**(props.get("params") or {}), "dataLoss": props.get("dataLoss") or ""}
-        self.host.change("remove", {"gone": [props["key"]], "previous": [wanted_of(props)], "params": params})
+        self.change("remove", {"gone": [props["key"]], "previous": [wanted_of(props)], "params": params})
 
 
 class MemberProvider(HostProvider):

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pulumi
-from pulumi.dynamic import Resource, ResourceProvider
+from pulumi.dynamic import Resource
+
+from .provider import HostProvider
 
 
 class HostResource(Resource):
@@ -17,7 +19,7 @@ class HostResource(Resource):
 
     def __init__(
         self,
-        provider: ResourceProvider,
+        provider: HostProvider,
         name: str,
         state: Mapping[str, Any],
         *,
@@ -39,4 +41,4 @@ class HostResource(Resource):
             inputs["dataLoss"] = data_loss
         if secret_state:
             inputs["secretState"] = pulumi.Output.secret(dict(secret_state))
-        super().__init__(provider, name, inputs, opts)
+        super().__init__(provider.of_stack(), name, inputs, opts)

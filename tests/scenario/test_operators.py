@@ -74,6 +74,30 @@ def test_without_operators_the_file_is_the_owner_s_alone(stack: Stack) -> None:
     )
 
 
+def test_another_stack_does_not_take_the_server_unless_it_is_told_to(stack: Stack) -> None:
+    other = Stack(stack.lab, stack.folder / "other", stack.engine, dict(stack.config), f"{stack.name}-other")
+    other.init()
+    record = "/var/lib/sixstead/holder"
+    times = ("sh", "-c", "find /var/lib/sixstead /etc -printf '%p %T@ %C@\\n' | sort")
+    before = stack.server(*times)
+    refused = other.up(check=False)
+    assert refused.code != 0
+    assert f"the stack sixstead/{stack.name} holds this server (since 20" in refused.text, refused.text
+    assert f"and this is sixstead/{other.name}; nothing was changed" in refused.text
+    assert f"what to do: `./sixstead destroy -s {stack.name}` gives the server back first" in refused.text
+    assert "Traceback" not in refused.text
+    assert stack.server(*times) == before
+    other.run("firewall")  # who only looks is let in
+    assert record in refused.text
+    stack.server("rm", record)
+    other.up()
+    destroyed = stack.destroy(check=False)
+    assert destroyed.code != 0
+    assert f"the stack sixstead/{other.name} holds this server" in destroyed.text, destroyed.text
+    stack.server("rm", record)
+    stack.up("--refresh")
+
+
 def test_a_list_without_the_key_in_use_is_refused_before_the_first_write(stack: Stack) -> None:
     operators(stack, "bob")
     before = stack.server("sh", "-c", f"stat -c %Y.%i {FILE}; find /var/lib/sixstead /etc -newer {FILE} | sort")

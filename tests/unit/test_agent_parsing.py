@@ -6,6 +6,7 @@ import pytest
 
 from providers.host.agent.ip_output import parse_addresses, parse_links, parse_routes
 from providers.host.agent.network import address_commands
+from providers.host.agent.nft import parse_foreign
 from providers.host.agent.probes import echo_request, is_reply
 from providers.host.agent.sysctls import path_of
 from providers.host.agent.units import parse
@@ -138,3 +139,25 @@ def test_only_a_reply_to_our_own_request_is_an_answer() -> None:
     header = bytes([0x45]) + bytes(19)
     assert is_reply(socket.AF_INET, header + b"\0\0\0\0" + (7).to_bytes(2, "big") + b"\0\1", 7)
     assert not is_reply(socket.AF_INET, header, 7)
+
+
+def test_of_others_tables_only_those_that_filter_are_told_whole() -> None:
+    def chain(family: str, table: str, name: str, **base: object) -> dict[str, object]:
+        return {"chain": {"family": family, "table": table, "name": name, "handle": 1, **base}}
+
+    drop = {"type": "filter", "hook": "forward", "prio": 0, "policy": "drop"}
+    ruleset = [
+        {"metainfo": {"version": "1.0.6"}},
+        chain("ip", "filter", "USER"),
+        chain("ip", "filter", "FORWARD", **drop),
+        chain("ip", "nat", "POSTROUTING", type="nat", hook="postrouting", prio=100, policy="accept"),
+        chain("bridge", "filter", "FORWARD", **drop),
+        chain("inet", "sixstead", "forward", **drop),
+        *({"rule": {"family": "ip", "table": table, "chain": "FORWARD", "handle": 2, "expr": [{"drop": None}]}}
+          for table in ("filter", "mangle")),
+    ]  # fmt: skip
+    place = {"family": "ip", "table": "filter"}
+    assert parse_foreign({"nftables": ruleset}, ["inet sixstead"]) == [
+        {**place, "chain": "USER", "hook": None, "policy": None, "rules": []},
+        {**place, "chain": "FORWARD", "hook": "forward", "policy": "drop", "rules": [[{"drop": None}]]},
+    ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .checks import refuse_wrong
+from .holder import hold
 from .stale import mark_stale
 from .system import STATE_DIR, HostError, Progress, Records
 
@@ -80,6 +81,8 @@ class Registry:
         self.last = tuple(last)
         self.afterwards = afterwards
         self.manifest = Records(f"{STATE_DIR}/manifest")
+        self.stack = ""
+        """Which server's stack makes the changes; empty where that is not told."""
 
     def before(self, facet: str) -> Records:
         """The before-state of a facet's items: first writer wins."""
@@ -132,6 +135,7 @@ class Registry:
         """
         for name, items in plan.differing.items():
             getattr(self.facets[name], "refuse", lambda items: None)(items)
+        hold(self.stack)
         owned = self.owned()
         ours = union(*owned.values())
         for name, items in plan.wanted.items():

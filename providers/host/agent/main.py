@@ -20,6 +20,7 @@ from .backend import backend
 from .examine import examine
 from .facets import Context, State, converge
 from .frames import own_streams, read_frame, refused_user
+from .holder import refuse_other, release
 from .registry import make_registry
 from .requests import arguments_of
 from .script import refresh_script, remove_script
@@ -138,14 +139,19 @@ class Agent:
                 return self.guests.setdefault(" ".join(sorted(keys)), threading.Lock())
         return self.writing
 
-    def take_lock(self, progress: Progress) -> None:
-        """One writer a host, for the connection's life. Raises HostError naming the holder if it does not let go."""
+    def take_lock(self, progress: Progress, stack: str = "") -> None:
+        """One writer a host, for the connection's life; `stack` is whose change it is, of a server's stack.
+
+        Raises HostError naming who has the lock if he does not let go, and where another stack holds the server.
+        """
         with self.locking:
             if self.lock is None:
-                self.wait_for_lock(progress)
+                self.wait_for_lock(progress, stack)
+            refuse_other(stack, self.registry.manifest.names())
+            self.registry.stack = stack or self.registry.stack
 
-    def wait_for_lock(self, progress: Progress) -> None:
-        """See take_lock."""
+    def wait_for_lock(self, progress: Progress, stack: str) -> None:
+        """See take_lock. Nothing is written before it is known that the stack may."""
         descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline, told = time.monotonic() + LOCK_WAIT, False
         while True:
@@ -163,6 +169,11 @@ class Agent:
                     progress(f"waiting: {holder} is changing this server")
                     told = True
                 time.sleep(0.2)
+        try:
+            refuse_other(stack, self.registry.manifest.names())
+        except HostError:
+            os.close(descriptor)
+            raise
         os.ftruncate(descriptor, 0)
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
         os.pwrite(descriptor, f"{self.operator} (since {since})".encode(), 0)
@@ -201,7 +212,7 @@ class Agent:
     def converge(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Bring one or more resources to the wanted state."""
         with self.turn(args["entries"].values(), args["entries"]):
-            self.take_lock(progress)
+            self.take_lock(progress, args.get("stack", ""))
             context = Context(progress, args.get("params", {}))
             observed = converge(self.registry, args["entries"], args.get("previous", []), args.get("gone", []), context)
             return {"observed": observed, "notes": context.notes}
@@ -209,14 +220,16 @@ class Agent:
     def remove(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Give resources back: what was there before is there again."""
         with self.turn(args["previous"], args["gone"]):
-            self.take_lock(progress)
+            self.take_lock(progress, args.get("stack", ""))
             context = Context(progress, args.get("params", {}))
             converge(self.registry, {}, args["previous"], args["gone"], context)
             self.leave()
             return {"notes": context.notes}
 
     def leave(self) -> None:
-        """With the last resource goes our directory."""
+        """With the last resource goes our directory; with the last one of a server's stack, the record of who that is."""
+        if not self.transaction.armed():
+            release(self.registry.manifest.names())
         if not self.registry.owned() and not self.transaction.armed():
             observer_key.remove()
             for directory, _, files in os.walk(f"{STATE_DIR}/before", topdown=False):
@@ -240,7 +253,7 @@ class Agent:
     def network(self, args: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Begin a network change: arm, apply, verify. It counts only when it is confirmed."""
         with self.writing:
-            self.take_lock(progress)
+            self.take_lock(progress, args.get("stack", ""))
             context = Context(progress, args.get("params", {}))
             refuse_other_port(context.params.get("ssh_port"))
             previous, gone = args.get("previous", []), args.get("gone", [])

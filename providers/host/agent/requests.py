@@ -46,7 +46,7 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-CHANGE: Mapping[str, Check] = {"previous": is_list_of_states, "gone": are_texts, "params": is_map}
+CHANGE: Mapping[str, Check] = {"previous": is_list_of_states, "gone": are_texts, "params": is_map, "stack": is_text}
 REQUIRED: Mapping[str, Mapping[str, Check]] = {
     "converge": {"entries": are_states},
     "network": {"entries": are_states},
