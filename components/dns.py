@@ -70,7 +70,9 @@ def at_hetzner(
     import pulumi_hcloud as hcloud  # here, as it takes longer to load than all of this program
 
     if place.create_zones:
-        was = formerly(f"{zone.name}@{place.name}", opts)
+        # Kept when it leaves the program: a zone goes with all that others have put into it.
+        was = pulumi.ResourceOptions(retain_on_delete=True)
+        was = pulumi.ResourceOptions.merge(formerly(f"{zone.name}@{place.name}", opts), was)
         made = hcloud.Zone(f"{zone.name}@{place.at}", name=zone.name, mode="primary", ttl=ttl, opts=was)
         opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[made]))
 

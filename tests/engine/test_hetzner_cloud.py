@@ -208,7 +208,7 @@ def test_a_record_set_that_somebody_else_made_is_refused_and_left(project: Proje
     assert cloud.names["web.example.net AAAA"] == "600 2001:db8:ffff::77"
 
 
-def test_zones_are_made_and_removed_where_that_is_asked_for(project: Project, cloud: Cloud) -> None:
+def test_zones_are_made_where_that_is_asked_for_and_stay_with_what_others_put_there(project: Project, cloud: Cloud) -> None:
     cloud.zones.clear()
     project.server("web")
     project.raised("kvm1")
@@ -218,8 +218,12 @@ def test_zones_are_made_and_removed_where_that_is_asked_for(project: Project, cl
     project.has(primaries={"hetzner": {"provider": "hcloud", "create_zones": True}})
     project.raised("dev")
     assert cloud.names["web.example.net AAAA"] == f"300 {WEB}"
+    cloud.put("example.net", "mail", "A", "192.0.2.77")
+    project.has()
+    project.raised("dev")
+    assert cloud.names["web.example.net AAAA"] == f"300 {WEB}"
     project.run("destroy", "--yes", "--skip-preview")
-    assert cloud.zones == {}
+    assert cloud.names == {"mail.example.net A": "600 192.0.2.77"}
 
 
 def test_a_refused_token_is_one_error_and_found_nowhere(project: Project, cloud: Cloud) -> None:
