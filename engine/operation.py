@@ -178,6 +178,7 @@ class _Run:
     async def go(self) -> None:
         if not self.options.preview:
             self.stack.config.ensure_salt()
+            self.stack.config.crypter.check()
             self.stack.backend.back_up(self.stack.project.name, self.stack.name)
         server = grpc.aio.server(
             options=[("grpc.max_receive_message_length", 400 * 2**20), ("grpc.max_send_message_length", 400 * 2**20)]

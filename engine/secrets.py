@@ -120,6 +120,10 @@ class Crypter:
             self._checked = cipher
         return self._checked
 
+    def check(self) -> None:
+        """Ask for the passphrase now, before anything is touched, and see whether it is the right one."""
+        self._key()
+
     def encrypt(self, plaintext: str) -> str:
         return _seal(self._key(), plaintext)
 

@@ -208,7 +208,9 @@ def test_a_record_set_that_somebody_else_made_is_refused_and_left(project: Proje
     assert cloud.names["web.example.net AAAA"] == "600 2001:db8:ffff::77"
 
 
-def test_zones_are_made_where_that_is_asked_for_and_stay_with_what_others_put_there(project: Project, cloud: Cloud) -> None:
+def test_zones_are_made_where_that_is_asked_for_and_stay_with_what_others_put_there(
+    project: Project, cloud: Cloud
+) -> None:
     cloud.zones.clear()
     project.server("web")
     project.raised("kvm1")

@@ -154,6 +154,21 @@ def test_a_wrong_passphrase_changes_nothing(toy: Toy) -> None:
     toy.run("preview", "--expect-no-changes")
 
 
+def test_a_wrong_passphrase_is_noticed_before_the_first_step(toys: list[Toy]) -> None:
+    for toy in toys:
+        toy.run("config", "set", "--secret", "planted", PLANTED)
+        toy.run("config", "rm", "planted")
+        toy.has(file("a"), file("b", {"secret": "s"}, options={"depends_on": ["a"]}))
+        toy.env["PULUMI_CONFIG_PASSPHRASE"] = "wrong"  # noqa: S105
+        refused = toy.up(status=None)
+        assert refused.returncode != 0
+        assert "incorrect passphrase" in refused.stdout + refused.stderr
+        assert toy.host() == {}
+        del toy.env["PULUMI_CONFIG_PASSPHRASE"]
+        toy.up()
+        assert set(toy.host()) == {"a", "b"}
+
+
 @pytest.mark.parametrize("key", ["sshKey", "toy:sshKeyPassphrase", "sudoPassword", "hcloud:token", "robotPassword"])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_credential_is_not_set_without_secret(make_toy: object, engine: str, key: str) -> None:
