@@ -66,11 +66,11 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def copied(value: Any) -> Any:
-    """A deep copy; what is too deep for one is taken as it is."""
+    """A deep copy; in the place of what is too deep for one there is something as deep: itself could come to lie within itself."""
     try:
         return copy.deepcopy(value)
     except RecursionError:
-        return value
+        return nested(2000, 0)
 
 
 def at(value: Any, path: tuple[Any, ...]) -> Any:
