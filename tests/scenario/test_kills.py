@@ -121,7 +121,7 @@ def test_the_next_up_finishes_with_nothing_lost_or_made_twice(stack: Stack) -> N
     leftovers = stack.server(
         "sh", "-c", "ls /var/lib/sixstead; systemctl list-timers --all --no-legend | grep sixstead; true"
     )
-    assert set(leftovers.split()) <= {"before", "manifest", "network.json", "restore", "stale"}
+    assert set(leftovers.split()) <= {"before", "holder", "manifest", "network.json", "restore", "stale"}
 
 
 def test_killed_inside_an_update_and_the_next_up_finishes(stack: Stack) -> None:
