@@ -71,8 +71,8 @@ def at_hetzner(
 
     if place.create_zones:
         # Kept when it leaves the program: a zone goes with all that others have put into it.
-        was = pulumi.ResourceOptions(retain_on_delete=True)
-        was = pulumi.ResourceOptions.merge(formerly(f"{zone.name}@{place.name}", opts), was)
+        kept = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(retain_on_delete=True))
+        was = formerly(f"{zone.name}@{place.name}", kept)
         made = hcloud.Zone(f"{zone.name}@{place.at}", name=zone.name, mode="primary", ttl=ttl, opts=was)
         opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[made]))
 

@@ -147,7 +147,8 @@ class Agent:
         with self.locking:
             if self.lock is None:
                 self.wait_for_lock(progress, stack)
-            refuse_other(stack, self.registry.manifest.names())
+            else:
+                refuse_other(stack, self.registry.manifest.names())
             self.registry.stack = stack or self.registry.stack
 
     def wait_for_lock(self, progress: Progress, stack: str) -> None:
