@@ -95,7 +95,7 @@ def units(settings: Settings) -> dict[str, str]:
     if dns64.networks(settings):
         states.append(dns64.render(settings))
     if settings.guests:
-        states.append(hypervisor.render())
+        states.append(hypervisor.render(settings))
     return union(*({"units": state["units"]} for state in states))["units"]
 
 

@@ -18,7 +18,7 @@ class Guests(pulumi.ComponentResource):
     def __init__(self, name: str, settings: Settings, after: list[pulumi.Resource]) -> None:
         super().__init__("sixstead:Guests", name)
         if settings.guests:
-            after = [*after, Hypervisor("hypervisor", pulumi.ResourceOptions(parent=self, depends_on=after))]
+            after = [*after, Hypervisor("hypervisor", settings, pulumi.ResourceOptions(parent=self, depends_on=after))]
         child = pulumi.ResourceOptions(parent=self, depends_on=after)
         used = {guest.image.name for guest in settings.guests.values()}
         images = {n: GuestImage(image, child) for n, image in settings.images.items() if n in used}

@@ -9,12 +9,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.scenario.harness import LAB_STACK, SERVER4, SERVER6, WEB, Stack, answers, armed, merged, wait_until, watched
+from tests.scenario.harness import (
+    LAB_STACK,
+    SERVER4,
+    SERVER6,
+    WEB,
+    Stack,
+    answers,
+    armed,
+    merged,
+    wait_until,
+    watched,
+)
 from tests.scenario.snapshot import assert_brought_back, install_alone, look
 from tests.scenario.test_kills import kill_inside
 from tests.scenario.test_life import answers_everything
@@ -26,6 +38,21 @@ FILES = {
     "ifupdown": "/etc/network/interfaces",
     "networkd": "/etc/systemd/network/0-sixstead-eth0.network",
     "netplan": "/etc/netplan/90-sixstead-eth0.yaml",
+}
+LATE_BRIDGE_FILE = "/etc/systemd/system/late-bridge.service"
+LATE_BRIDGE = """[Unit]
+After=networking.service systemd-networkd.service
+Before=libvirtd.service
+[Service]
+Type=forking
+ExecStart=/bin/sh -c 'until {remove}; do sleep 0.01; done; (sleep 4; {make}) &'
+[Install]
+WantedBy=multi-user.target
+"""
+LATE = {
+    "ifupdown": ("ifdown br-main", "ifup br-main"),
+    "networkd": ("ip link delete br-main", "systemctl restart systemd-networkd"),
+    "netplan": ("ip link delete br-main", "systemctl restart systemd-networkd"),
 }
 LONGEST_MS = 500
 pristine: dict[str, Any] = {}
@@ -81,9 +108,20 @@ def test_a_guest_answers_and_the_server_never_stopped_to(stack: Stack) -> None:
 
 
 def test_after_a_reboot_all_answers_without_an_up(stack: Stack) -> None:
+    stack.guest("web", "sh", "-c", "mount -o remount,async /disk; echo not yet on the disk > /disk/written")
     stack.lab.reboot()
     answers_everything(stack)
+    assert stack.guest("web", "cat", "/disk/written") == "not yet on the disk\n", "the guest was not shut down"
     stack.preview("--refresh", "--expect-no-changes")
+
+
+def test_a_guest_starts_although_its_bridge_comes_late_at_boot(stack: Stack, backend: str) -> None:
+    remove, make = LATE[backend]
+    unit = LATE_BRIDGE.format(remove=remove, make=make)
+    stack.server("sh", "-c", f"echo {quote(unit)} > {LATE_BRIDGE_FILE} && systemctl --quiet enable late-bridge")
+    stack.lab.reboot()
+    stack.server("sh", "-c", f"systemctl --quiet disable late-bridge; rm {LATE_BRIDGE_FILE}")
+    answers_everything(stack)
 
 
 def test_a_file_edited_and_an_address_removed_are_shown_and_mended(stack: Stack, backend: str) -> None:

@@ -87,6 +87,10 @@ def without_forwarding(wrong: dict[str, State]) -> None:
     wrong["forwarding"]["sysctls"].update({"net.ipv4.ip_forward": "0", "net.ipv6.conf.all.forwarding": "0"})
 
 
+def with_a_wrong_drop_in(wrong: dict[str, State]) -> None:
+    wrong["firewall"]["files"]["/etc/systemd/system/ssh.service.d/zz.conf"] = "[Service]\nExecStartPree=/bin/true\n"
+
+
 def moved_to(stack: Stack, backend: str, spoil: Callable[[State], None]) -> Callable[[dict[str, State]], None]:
     """The sections of another backend, with something wrong in the uplink's."""
 
@@ -135,6 +139,7 @@ SECTIONS: dict[str, Callable[[dict[str, State]], None]] = {
     "a unit file that systemd refuses": in_file(
         "firewall", "/etc/systemd/system/sixstead-firewall.service", "Type=oneshot", "Type=onshot"
     ),
+    "a drop-in that systemd refuses": with_a_wrong_drop_in,
     "an interfaces file that ifup refuses": in_file("uplink", "/etc/network/interfaces", "inet static", "inet statik"),
 }
 

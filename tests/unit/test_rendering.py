@@ -12,7 +12,18 @@ from typing import Any
 import pytest
 import yaml
 
-from providers import bridge, dns64, firewall, forwarding, nat64, ndp_proxy, packages, router_advertisement, uplink
+from providers import (
+    bridge,
+    dns64,
+    firewall,
+    forwarding,
+    hypervisor,
+    nat64,
+    ndp_proxy,
+    packages,
+    router_advertisement,
+    uplink,
+)
 from providers.host.agent.facets import State, union
 from settings import Settings, parse
 
@@ -20,12 +31,13 @@ CASES = sorted(path for path in (Path(__file__).parent / "golden").iterdir() if 
 
 
 def everything(settings: Settings) -> State:
-    """What all resources of a server but its guests want."""
+    """What all resources of a server but its images and guests want."""
     states = [forwarding.render(), uplink.render(settings), firewall.render(settings), ndp_proxy.render(settings)]
     states += [bridge.render(settings, network) for network in settings.networks.values()]
     states += [router_advertisement.render(settings)]
     states += [nat64.render(settings)] if settings.nat64_gateways else []
     states += [dns64.render(settings)] if dns64.networks(settings) else []
+    states += [hypervisor.render(settings)] if settings.guests else []
     return union({"packages": dict.fromkeys(packages.names(settings), "installed")}, *states)
 
 
