@@ -6,6 +6,9 @@ of it: then it starts the guests that have autostart.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pulumi
 
 from providers import packages
@@ -16,6 +19,8 @@ from settings import Settings
 
 DAEMON, KEEPER = "libvirtd.service", "libvirt-guests.service"
 DROP_IN = "/etc/systemd/system/{}.d/sixstead.conf"
+PATH = "/etc/sixstead/shut-down-guests"
+SCRIPT = Path(__file__).with_name("shut_down_guests.sh").read_text(encoding="utf-8")
 BRIDGE_SECONDS = 30
 """How long libvirt waits at boot for the bridges of its guests."""
 
@@ -28,14 +33,20 @@ def render(settings: Settings) -> State:
         "virtlogd.socket": "enabled, running",
         KEEPER: "enabled, running",
     }
-    files = {DROP_IN.format(KEEPER): shutdown(), DROP_IN.format(DAEMON): boot(settings)}
+    files: dict[str, Any] = {
+        PATH: {"text": SCRIPT, "mode": "0755", "owner": "root:root"},
+        DROP_IN.format(KEEPER): shutdown(),
+        DROP_IN.format(DAEMON): boot(settings),
+    }
     return {"files": files, "units": units, **packages.needed(packages.GUESTS)}
 
 
 def shutdown() -> str:
     """Guests are shut down before libvirt stops: Debian's unit stops beside it, finds nobody to ask, and the guests are
-    killed with the server. libvirtd(8), "Traditional service mode", has this line."""
-    return f"# Written by Sixstead.\n[Unit]\nAfter={DAEMON}\n"
+    killed with the server. libvirtd(8) has this line, under "Traditional service mode". All are asked together, before
+    the unit's own command would go from one to the next."""
+    stop = f"ExecStop=\nExecStop=-/bin/sh {PATH}\nExecStop=/usr/lib/libvirt/libvirt-guests.sh stop\n"
+    return f"# Written by Sixstead.\n[Unit]\nAfter={DAEMON}\n\n[Service]\n{stop}"
 
 
 def boot(settings: Settings) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab import Lab
+from providers import hypervisor
 from providers.guest import interruption
 from providers.guest_xml import disk_path, image_path, seed_path
 from providers.host.errors import ServerError
@@ -79,6 +80,23 @@ def test_a_guest_paused_is_seen_and_resumed(server: GuestServer, web: Guest) -> 
     run = server.run_number()
     server.up(web)
     assert (server.state(web), server.run_number()) == ("running, autostart", run)
+
+
+def test_before_the_server_goes_down_guests_are_shut_down_together_and_who_does_not_is_switched_off(
+    server: GuestServer, web: Guest
+) -> None:
+    mail = server.guest("mail")
+    server.up(mail)
+    server.ready(mail)
+    server.in_guest("mail", "kill -STOP $(pidof acpid)")
+    server.shell("virsh suspend web")
+    run = f"cat > /root/shut-down <<'END'\n{hypervisor.SCRIPT}END\nsh /root/shut-down"
+    said = server.shell(f"echo SHUTDOWN_TIMEOUT=13 >> /etc/default/libvirt-guests; {run}")
+    server.shell("sed -i /^SHUTDOWN_TIMEOUT/d /etc/default/libvirt-guests")
+    assert said.count("Domain 'web' is being shutdown") == 1, said
+    assert said.count("Domain 'mail' is being shutdown") == 2, said
+    assert said.endswith("guest mail did not shut down within 13 s and is switched off"), said
+    assert {server.state(web), server.state(mail)} == {"shut off, autostart"}
 
 
 def test_a_guest_undefined_by_hand_comes_back_with_its_disk(server: GuestServer, web: Guest) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,17 @@ from tests.scenario.harness import LAB_STACK, Stack
 
 ENGINES = ["embedded", *(["pulumi"] if shutil.which("pulumi") else [])]
 """`pulumi` is among them where it is on PATH: then every scenario runs with both."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport]:
+    """A test that failed shows what its servers were like: what comes once in many runs is not seen again at will."""
+    report = yield
+    if report.failed and report.when == "call":
+        for value in getattr(item, "funcargs", {}).values():
+            if isinstance(value, Stack):
+                report.sections.append((f"the server of the lab {value.lab.name}", value.looks()))
+    return report
 
 
 @pytest.fixture(scope="module", params=ENGINES)

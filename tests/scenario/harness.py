@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from lab.errors import LabError
 from lab.keys import public_key
 from lab.lab import Lab
 
@@ -26,6 +27,11 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 LAB_STACK = PROJECT / "stacks" / "Pulumi.lab.yaml"
 SERVER4, SERVER6 = "192.0.2.10", "2001:db8:1::2"
 EVERY_MS = 20
+LOOKS = (
+    "ip -br link", "ip -br address", "ip -6 neighbour", "ip -6 neighbour show proxy", "ip -6 route",
+    "virsh list --all", "tail -n 15 /var/log/libvirt/qemu/*-console.log", "systemctl --failed --no-pager",
+    "journalctl --boot --lines=80 --no-pager --output=short-precise",
+)  # fmt: skip
 WEB = "2001:db8:1:0:5054:ff:febe:134a"
 """The address of the guest `web`: EUI-64 of the MAC address that its name gives."""
 MAIL = "2001:db8:1:0:5054:ff:feb3:2e3e"
@@ -196,6 +202,14 @@ class Stack:
         text = done.stdout.decode(errors="replace")
         assert not check or done.returncode == 0, f"{command} on {where}: {text} {done.stderr.decode(errors='replace')}"
         return text
+
+    def looks(self) -> str:
+        """What the server is like just now, for whoever reads of a failure; what can't be found out is said."""
+        try:
+            done = self.lab.exec("server", ["sh", "-c", f"exec 2>&1; {'; '.join(LOOKS)}"], timeout=30)
+        except (LabError, subprocess.SubprocessError, OSError) as error:
+            return f"not to be seen: {error}"
+        return done.stdout.decode(errors="replace")
 
     def reachable(self, address: str = WEB, seconds: float = 1) -> bool:
         """Whether the internet can ping an address within so many seconds."""

@@ -28,7 +28,7 @@ def stack(make_stack: Callable[..., Stack], engine: str) -> Stack:
 
 def answers_everything(stack: Stack, guest: str = "web", address: str = WEB) -> None:
     """Item 2: the internet reaches the guest, and the guest both internets, the IPv4-only one by name."""
-    assert stack.reachable(address, 30)
+    assert stack.reachable(address, 60)
     page = stack.internet("curl", "-sS", "--max-time", "10", f"http://[{WEB}]/")
     assert page.strip() == "hello from web"
     assert (
@@ -166,6 +166,10 @@ def test_an_up_leaves_what_somebody_did_by_hand_where_its_preview_did_not_show_i
 def test_after_a_reboot_all_answers_without_an_up(stack: Stack) -> None:
     stack.lab.reboot()
     answers_everything(stack)
+    said = stack.server("journalctl", "--boot=-1", "--unit=libvirt-guests", "--output=cat")
+    assert [guest for guest in ("mail", "web") if f"Domain '{guest}' is being shutdown" in said] == ["mail", "web"], (
+        said
+    )
     stack.preview("--refresh", "--expect-no-changes")
 
 
