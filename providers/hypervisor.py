@@ -21,6 +21,8 @@ DAEMON, KEEPER = "libvirtd.service", "libvirt-guests.service"
 DROP_IN = "/etc/systemd/system/{}.d/sixstead.conf"
 PATH = "/etc/sixstead/shut-down-guests"
 SCRIPT = Path(__file__).with_name("shut_down_guests.sh").read_text(encoding="utf-8")
+PARAMS = {"on_change": {KEEPER: "start"}}
+"""systemd reads what changed, and nothing is restarted for it: that would shut the guests down."""
 BRIDGE_SECONDS = 30
 """How long libvirt waits at boot for the bridges of its guests."""
 
@@ -43,8 +45,8 @@ def render(settings: Settings) -> State:
 
 def shutdown() -> str:
     """Guests are shut down before libvirt stops: Debian's unit stops beside it, finds nobody to ask, and the guests are
-    killed with the server. libvirtd(8) has this line, under "Traditional service mode". All are asked together, before
-    the unit's own command would go from one to the next."""
+    killed with the server. What is After= another stops before it (systemd.unit(5)); nothing more, as guests go on while
+    libvirtd restarts. All are asked together, before the unit's own command would go from one to the next."""
     stop = f"ExecStop=\nExecStop=-/bin/sh {PATH}\nExecStop=/usr/lib/libvirt/libvirt-guests.sh stop\n"
     return f"# Written by Sixstead.\n[Unit]\nAfter={DAEMON}\n\n[Service]\n{stop}"
 
@@ -57,7 +59,7 @@ def boot(settings: Settings) -> str:
         f"n={BRIDGE_SECONDS * 10}; for bridge in {bridges}; do "
         "until [ -e /sys/class/net/$$bridge ] || [ $$n -le 0 ]; do sleep 0.1; n=$$((n - 1)); done; done"
     )
-    return f"# Written by Sixstead.\n[Service]\nExecStartPre=/bin/sh -c '{wait}'\n"
+    return f"# Written by Sixstead.\n[Service]\nExecStartPre=-/bin/sh -c '{wait}'\n"
 
 
 class HypervisorProvider(HostProvider):
@@ -65,8 +67,7 @@ class HypervisorProvider(HostProvider):
 
 
 class Hypervisor(HostResource, module="sixstead", name="Hypervisor"):
-    """libvirt's units. None is restarted for a change: that would shut the guests down."""
+    """libvirt's units."""
 
     def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
-        params = {"on_change": {KEEPER: "start"}}
-        super().__init__(HypervisorProvider(), name, render(settings), params=params, opts=opts)
+        super().__init__(HypervisorProvider(), name, render(settings), params=PARAMS, opts=opts)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.server import members
-from providers import find_uplink
+from providers import find_uplink, hypervisor
 from providers.cloud_init import render_seed
 from providers.guest_xml import disk_path, render_domain, seed_path
 from providers.host.agent.domain_xml import canonical, read
@@ -178,6 +178,9 @@ FORMS = {
     ],
     r"/etc/systemd/system/.*": [
         r"[^$`&|;<>%\\]*",
+        r"ExecStartPre=-/bin/sh -c 'n=300; for bridge in " + f"{INTERFACE}( {INTERFACE})*" + re.escape(
+            "; do until [ -e /sys/class/net/$$bridge ] || [ $$n -le 0 ]; do sleep 0.1; n=$$((n - 1)); done; done'"
+        ),
     ],
     r"/etc/systemd/network/.*": [
         r"# Written by Sixstead[^\n]*", "", r"\[(Match|Network|Link|NetDev|Address|Route)\]",
@@ -191,6 +194,10 @@ FORMS = {
     ],
 }  # fmt: skip
 """By path: what every line must be, from end to end. Nothing else is on a host's shell lines than names and addresses."""
+
+
+SCRIPTS = {find_uplink.PATH: find_uplink.SCRIPT, hypervisor.PATH: hypervisor.SCRIPT}
+"""The same on every host."""
 
 
 def texts(state: State) -> dict[str, str]:
@@ -208,8 +215,8 @@ def test_accepted_settings_render_to_lines_that_they_mean(config: Any) -> None:
     for path, text in files.items():
         assert re.fullmatch(r"(/[A-Za-z0-9_.@-]+)+", path)
         assert ".." not in path
-        if path == find_uplink.PATH:
-            assert text == find_uplink.SCRIPT
+        if path in SCRIPTS:
+            assert text == SCRIPTS[path]
             continue
         forms = [form for pattern, forms in FORMS.items() if re.fullmatch(pattern, path) for form in forms]
         for line in text.split("\n"):

@@ -99,6 +99,16 @@ def test_before_the_server_goes_down_guests_are_shut_down_together_and_who_does_
     assert {server.state(web), server.state(mail)} == {"shut off, autostart"}
 
 
+def test_another_bridge_to_wait_for_at_boot_restarts_no_guest(server: GuestServer, web: Guest) -> None:
+    run, (name, network) = server.run_number(), next(iter(server.settings.networks.items()))
+    for bridge in ("br-main", "br-other"):
+        networks = {name: dataclasses.replace(network, bridge=bridge)}
+        wanted = hypervisor.render(dataclasses.replace(server.settings, networks=networks))
+        server.converge("hypervisor", wanted, hypervisor.PARAMS)
+    assert "for bridge in br-other;" in server.shell("systemctl show --property=ExecStartPre libvirtd.service")
+    assert server.run_number() == run
+
+
 def test_a_guest_undefined_by_hand_comes_back_with_its_disk(server: GuestServer, web: Guest) -> None:
     mark(server, "before-undefine")
     server.shell("virsh destroy web && virsh undefine web")
