@@ -23,6 +23,8 @@ PATH = "/etc/sixstead/shut-down-guests"
 SCRIPT = Path(__file__).with_name("shut_down_guests.sh").read_text(encoding="utf-8")
 PARAMS = {"on_change": {KEEPER: "start"}}
 """systemd reads what changed, and nothing is restarted for it: that would shut the guests down."""
+SHUTDOWN_SECONDS = 300
+"""How long a server that goes down waits for its guests: more than the script's own 180 s."""
 BRIDGE_SECONDS = 30
 """How long libvirt waits at boot for the bridges of its guests."""
 
@@ -46,9 +48,10 @@ def render(settings: Settings) -> State:
 def shutdown() -> str:
     """Guests are shut down before libvirt stops: Debian's unit stops beside it, finds nobody to ask, and the guests are
     killed with the server. What is After= another stops before it (systemd.unit(5)); nothing more, as guests go on while
-    libvirtd restarts. All are asked together, before the unit's own command would go from one to the next."""
+    libvirtd restarts. All are asked together, before the unit's own command would go from one to the next.
+    Debian sets no limit: a libvirtd that hangs would keep the server from ever going down."""
     stop = f"ExecStop=\nExecStop=-/bin/sh {PATH}\nExecStop=/usr/lib/libvirt/libvirt-guests.sh stop\n"
-    return f"# Written by Sixstead.\n[Unit]\nAfter={DAEMON}\n\n[Service]\n{stop}"
+    return f"# Written by Sixstead.\n[Unit]\nAfter={DAEMON}\n\n[Service]\n{stop}TimeoutStopSec={SHUTDOWN_SECONDS}\n"
 
 
 def boot(settings: Settings) -> str:
