@@ -97,6 +97,8 @@ def test_before_the_server_goes_down_guests_are_shut_down_together_and_who_does_
     assert said.count("Domain 'mail' is being shutdown") == 2, said
     assert said.endswith("guest mail did not shut down within 13 s and is switched off"), said
     assert {server.state(web), server.state(mail)} == {"shut off, autostart"}
+    server.down(mail)
+    server.shell(f"rm {disk_path(mail)}")
 
 
 def test_another_bridge_to_wait_for_at_boot_restarts_no_guest(server: GuestServer, web: Guest) -> None:
