@@ -50,8 +50,8 @@ def shutdown() -> str:
     killed with the server. What is After= another stops before it (systemd.unit(5)); nothing more, as guests go on while
     libvirtd restarts. All are asked together, before the unit's own command would go from one to the next.
     Debian sets no limit: a libvirtd that hangs would keep the server from ever going down."""
-    stop = f"ExecStop=\nExecStop=-/bin/sh {PATH}\nExecStop=/usr/lib/libvirt/libvirt-guests.sh stop\n"
-    return f"# Written by Sixstead.\n[Unit]\nAfter={DAEMON}\n\n[Service]\n{stop}TimeoutStopSec={SHUTDOWN_SECONDS}\n"
+    stop = f"ExecStop=\nExecStop=/bin/sh {PATH}\nTimeoutStopSec={SHUTDOWN_SECONDS}\n"
+    return f"# Written by Sixstead.\n[Unit]\nAfter={DAEMON}\n\n[Service]\n{stop}"
 
 
 def boot(settings: Settings) -> str:
