@@ -10,7 +10,7 @@ keeper() { exec /usr/lib/libvirt/libvirt-guests.sh stop; }
 [ "$ON_SHUTDOWN" = shutdown ] || keeper
 
 guests() {
-    virsh --quiet list --name "$@" | while read -r name; do [ -z "$name" ] || echo "$name"; done
+    virsh --quiet list --name "$@" | grep .
 }
 
 guests --state-paused | while read -r name; do virsh --quiet resume "$name" </dev/null; done

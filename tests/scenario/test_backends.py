@@ -15,18 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.scenario.harness import (
-    LAB_STACK,
-    SERVER4,
-    SERVER6,
-    WEB,
-    Stack,
-    answers,
-    armed,
-    merged,
-    wait_until,
-    watched,
-)
+from tests.scenario.harness import LAB_STACK, SERVER4, SERVER6, WEB, Stack, answers, armed, merged, wait_until, watched
 from tests.scenario.snapshot import assert_brought_back, install_alone, look
 from tests.scenario.test_kills import kill_inside
 from tests.scenario.test_life import answers_everything
@@ -51,8 +40,7 @@ WantedBy=multi-user.target
 """
 LATE = {
     "ifupdown": ("ifdown br-main", "ifup br-main"),
-    "networkd": ("ip link delete br-main", "systemctl restart systemd-networkd"),
-    "netplan": ("ip link delete br-main", "systemctl restart systemd-networkd"),
+    **dict.fromkeys(("networkd", "netplan"), ("ip link delete br-main", "systemctl restart systemd-networkd")),
 }
 LONGEST_MS = 500
 pristine: dict[str, Any] = {}
